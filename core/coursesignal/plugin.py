@@ -1,0 +1,586 @@
+"""The public plugin API: what a plugin may import besides ``coursesignal.events`` and ``coursesignal.testing``."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+import pluggy
+from msgspec import Meta
+
+from coursesignal.db.ddl import ForeignKey, migration, tenant_table
+from coursesignal.db.ids import uuid7
+from coursesignal.errors import CourseSignalError, FieldError
+
+if TYPE_CHECKING:
+    import httpx
+    from litestar.types import ControllerRouterHandler
+
+__all__ = [
+    "API_VERSION",
+    "PROJECT",
+    "Account",
+    "AttributionModel",
+    "AuthFailed",
+    "BaseContext",
+    "Capabilities",
+    "ChannelRule",
+    "Charge",
+    "ChargeKind",
+    "Connected",
+    "Connection",
+    "ConnectionContext",
+    "Connector",
+    "ConsentConnector",
+    "ConsentRequest",
+    "Contact",
+    "Context",
+    "Cron",
+    "CredentialsRejected",
+    "EmailTemplate",
+    "Exporter",
+    "FieldError",
+    "FittedAttributionModel",
+    "ForeignKey",
+    "Hit",
+    "Item",
+    "Job",
+    "NavItem",
+    "NoSettings",
+    "Page",
+    "Panel",
+    "PathRecord",
+    "Permission",
+    "PlatformEvent",
+    "PluginError",
+    "PurchaseFacts",
+    "Recommendation",
+    "RecommendationRule",
+    "RefundTotal",
+    "Routes",
+    "Secret",
+    "Settings",
+    "Tenant",
+    "TenantDb",
+    "Touch",
+    "Unavailable",
+    "WebhookRejected",
+    "WebhookRequest",
+    "hookimpl",
+    "migration",
+    "tenant_table",
+    "uuid7",
+]
+
+PROJECT = "coursesignal"
+API_VERSION = 1
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Secret = Annotated[str, Meta(extra_json_schema={"format": "password", "x-secret": True, "writeOnly": True})]
+"""Type of a settings or credentials field that is encrypted at rest, write-only and never sent back."""
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
+    """Base class of a plugin's per-tenant settings and of a connector's credentials; every field needs a default or a form entry.
+
+    Use ``Annotated[str, Meta(title=…, description=…)]`` for the form's labels and :data:`Secret` for secrets.
+    """
+
+
+class NoSettings(Settings):
+    """What a plugin without settings is handed."""
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+SettingsT_co = TypeVar("SettingsT_co", bound=Settings, covariant=True)
+
+
+class Tenant(msgspec.Struct, frozen=True, kw_only=True):
+    """The tenant a call is made for."""
+
+    id: UUID
+    slug: str
+    name: str
+    currency: str
+    """ISO 4217, the currency of its reports."""
+    time_zone: str
+    """IANA name; a report's days are days of this zone."""
+
+
+class Connection(Protocol):
+    """A database connection inside an open transaction that sees one tenant's rows; asyncpg's methods, ``$1`` placeholders."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+    async def execute(self, query: str, *args: Any) -> str: ...
+
+
+class TenantDb(Protocol):
+    """The tenant's database. Piccolo tables of the plugin work inside ``transaction()`` too."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction bound to the tenant; commits at the end, rolls back on an exception."""
+        ...
+
+
+class BaseContext(Protocol):
+    """What every call into a plugin is handed: always one tenant, never the whole installation."""
+
+    @property
+    def tenant(self) -> Tenant: ...
+    @property
+    def db(self) -> TenantDb: ...
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """A client with timeouts that reaches only the hosts the manifest names; relative URLs need none."""
+        ...
+
+    @property
+    def log(self) -> logging.LoggerAdapter[Any]: ...
+    async def enqueue(self, job: str, /, *, run_at: datetime | None = None, key: str | None = None, **kwargs: Any) -> None:
+        """Put one of the plugin's own jobs on the queue, durable at return; the same ``key`` twice is one job."""
+        ...
+
+    async def send_email(self, template: str, to: str, /, *, key: str, **values: Any) -> None:
+        """Queue a mail from one of the plugin's templates; the same ``key`` is sent once."""
+        ...
+
+
+class Context(BaseContext, Protocol[SettingsT_co]):
+    """The context of hooks, jobs, routes and panels."""
+
+    @property
+    def settings(self) -> SettingsT_co: ...
+
+
+class ConnectionContext(BaseContext, Protocol[SettingsT_co]):
+    """The context of a connector's calls: one connection of one tenant."""
+
+    @property
+    def credentials(self) -> SettingsT_co: ...
+    @property
+    def base_url(self) -> str:
+        """The platform's address: the connector's ``api_url``, or the operator's override."""
+        ...
+
+    @property
+    def webhook_url(self) -> str:
+        """Where the platform should send this connection's webhooks."""
+        ...
+
+    @property
+    def memo(self) -> Mapping[str, Any]:
+        """What ``connect`` asked core to remember."""
+        ...
+
+
+class PluginError(CourseSignalError):
+    """Base class of the errors a plugin may raise to say something specific."""
+
+
+class AuthFailed(PluginError):
+    """The stored credentials no longer work; the message, in the platform's own words, asks to reconnect."""
+
+
+class CredentialsRejected(PluginError):
+    """A field of the credentials is wrong; shown at that field."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.errors = (FieldError(path, message),)
+
+
+class Unavailable(PluginError):
+    """The other side is down or throttling; try again after ``retry_after``."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class WebhookRejected(PluginError):
+    """The signature is missing or wrong: answered 401, nothing stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRequest:
+    """A webhook exactly as it arrived; header names are lower case."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    received_at: datetime
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The account on the other side; ``id`` must be stable."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """What ``connect`` found and set up."""
+
+    account: Account
+    webhooks: Literal["registered", "manual"] = "manual"
+    memo: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """JSON values to remember, such as ids of hooks to remove later; no secrets."""
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """Who bought, as the platform knows them."""
+
+    email: str | None = None
+    external_id: str | None = None
+    name: str | None = None
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was bought; ``amount_minor`` None when the platform gives only a total."""
+
+    external_id: str
+    title: str
+    quantity: int = 1
+    amount_minor: int | None = None
+
+
+ChargeKind = Literal["sale", "renewal", "instalment", "refund", "dispute", "dispute_reversal"]
+"""Core signs the amount: refund and dispute count against, the others for."""
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True, tag="charge"):
+    """Money that moved, under the platform's own money-object id; the same id twice is the same money.
+
+    ``purchase_keys`` are all ids under which the platform knows the purchase this belongs to ("transaction:9001",
+    "purchase:501"): charges and facts that share a key, in any order of arrival, end in one purchase.
+    """
+
+    external_id: str
+    kind: ChargeKind
+    amount_minor: int
+    """≥ 0, in minor units of ``currency``."""
+    currency: str
+    """ISO 4217, upper case."""
+    occurred_at: datetime
+    purchase_keys: tuple[str, ...]
+    contact: Contact = Contact()
+    items: tuple[Item, ...] = ()
+    refund_of: str | None = None
+    """External id of the charge this reverses, where the platform says it."""
+    hints: Mapping[str, str] = {}
+    """Low-rank evidence of where the buyer came from: coupon, affiliate, referrer, visitor_id."""
+
+
+class RefundTotal(msgspec.Struct, frozen=True, kw_only=True, tag="refund_total"):
+    """The platform says how much of a charge is refunded *in all*; core books the difference. A smaller total later is ignored."""
+
+    charge_external_id: str
+    total_minor: int
+    currency: str
+    occurred_at: datetime
+    purchase_keys: tuple[str, ...]
+    kind: Literal["refund", "dispute"] = "refund"
+
+
+class PurchaseFacts(msgspec.Struct, frozen=True, kw_only=True, tag="facts"):
+    """What was bought by whom, without money: completes a purchase, never counts as revenue alone."""
+
+    purchase_keys: tuple[str, ...]
+    occurred_at: datetime
+    contact: Contact = Contact()
+    items: tuple[Item, ...] = ()
+    hints: Mapping[str, str] = {}
+    cancelled_at: datetime | None = None
+    gift_recipient: str | None = None
+    """E-mail of the one it was bought for; the credit stays with the buyer."""
+
+
+PlatformEvent = Charge | RefundTotal | PurchaseFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a sync; ``cursor`` is None on the last one, ``total`` the stream's size when the platform tells."""
+
+    events: Sequence[PlatformEvent]
+    cursor: str | None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a platform can do, told to the tenant and used by core."""
+
+    signed_push: bool
+    refund_push: bool
+    refunds: Literal["rows", "mutations"]
+    currency_in_push: bool
+    email_in_push: bool
+    email_in_pull: bool
+
+
+class Connector(abc.ABC, Generic[SettingsT]):
+    """Bring purchases in from one course platform.
+
+    Core owns the endpoint, the raw payload, retries, rate limits, cursors and
+    idempotency. A connector only knows the platform.
+    """
+
+    slug: ClassVar[str]
+    """Equal to the plugin's slug: /api/<slug>/connect, /api/webhooks/<slug>/<key>."""
+    name: ClassVar[str]
+    api_url: ClassVar[str]
+    credentials: ClassVar[type[Settings]]
+    """The form of POST /api/<slug>/connect."""
+    capabilities: ClassVar[Capabilities]
+    streams: ClassVar[tuple[str, ...]] = ()
+    """What ``sync_page`` can fetch, in the order to fetch it."""
+    help: ClassVar[str] = ""
+    """Where to find the credentials, in words for a course creator."""
+    webhook_help: ClassVar[str] = ""
+    """How to set up webhooks by hand, when ``connect`` cannot."""
+
+    @abc.abstractmethod
+    async def connect(self, ctx: ConnectionContext[SettingsT]) -> Connected:
+        """Check the credentials and say whose account this is; safe to call again.
+
+        Raises CredentialsRejected (shown at the field), AuthFailed, Unavailable.
+        """
+
+    @abc.abstractmethod
+    def verify_webhook(self, request: WebhookRequest, credentials: SettingsT) -> None:
+        """Raise WebhookRejected unless the request is authentic. Pure. The URL key was checked before."""
+
+    @abc.abstractmethod
+    def parse_webhook(self, request: WebhookRequest) -> Sequence[PlatformEvent]:
+        """Translate the payload; return nothing for topics we ignore. Pure.
+
+        Raises msgspec.ValidationError or ValueError for a body it cannot read: kept in quarantine.
+        """
+
+    def delivery_id(self, request: WebhookRequest) -> str | None:
+        """The platform's id of this delivery, when it has one that is equal on every retry; None falls back to a body hash."""
+        return None
+
+    async def sync_page(self, ctx: ConnectionContext[SettingsT], stream: str, cursor: str | None, since: datetime) -> Page:
+        """Fetch one page of ``stream``; core stores the cursor and calls again. Raises AuthFailed, Unavailable."""
+        raise NotImplementedError
+
+    async def disconnect(self, ctx: ConnectionContext[SettingsT]) -> None:
+        """Undo what connect set up on the other side; best effort."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentRequest:
+    """One round of an authorization-code flow, made by core; ``verifier`` is the PKCE secret."""
+
+    state: str
+    redirect_uri: str
+    challenge: str
+    verifier: str
+
+
+class ConsentConnector(Connector[SettingsT]):
+    """A connector whose credentials come from the platform's consent page instead of a form."""
+
+    @abc.abstractmethod
+    def authorize_url(self, request: ConsentRequest, base_url: str) -> str:
+        """The platform's consent page for this request. Pure."""
+
+    @abc.abstractmethod
+    async def exchange_code(self, ctx: BaseContext, request: ConsentRequest, code: str, base_url: str) -> SettingsT:
+        """Trade the code for credentials. Raises AuthFailed, Unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One touch on the way to a purchase, oldest first in a path; ties are ordered by id."""
+
+    channel: str
+    occurred_at: datetime
+    source: str = ""
+    medium: str = ""
+    campaign: str = ""
+    is_direct: bool = False
+    is_paid: bool = False
+    is_opt_in: bool = False
+    """The session in which the person first gave an e-mail address."""
+
+
+class AttributionModel(abc.ABC):
+    """Share a purchase's credit among the touches before it."""
+
+    slug: ClassVar[str]
+    name: ClassVar[str]
+    description: ClassVar[str]
+
+    @abc.abstractmethod
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        """Return one weight per touch of a path of at least one; they are ≥ 0 and sum to 1. Pure and deterministic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRecord:
+    """A journey for fitting: its touches and how many times it ended in a purchase or not."""
+
+    path: tuple[Touch, ...]
+    conversions: int
+    losses: int
+
+
+class FittedAttributionModel(AttributionModel):
+    """A model that learns from a tenant's journeys before it can credit."""
+
+    @abc.abstractmethod
+    def fit(self, paths: Iterable[PathRecord]) -> Mapping[str, Any]:
+        """Return what was learnt as JSON values; core stores it and hands it to :meth:`load`. Deterministic."""
+
+    @abc.abstractmethod
+    def load(self, fitted: Mapping[str, Any]) -> AttributionModel:
+        """Return a model that credits with what was learnt."""
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of advice with the numbers behind it; ``key`` is stable while the advice is the same."""
+
+    key: str
+    kind: Literal["opportunity", "warning", "insight"]
+    priority: Annotated[int, Meta(ge=1, le=5)]
+    title: str
+    body: str
+    evidence: Mapping[str, float | int | str]
+    link: str = ""
+    """Path of the report that shows the numbers."""
+
+
+class RecommendationRule(abc.ABC):
+    """Look at a tenant's numbers and advise."""
+
+    slug: ClassVar[str]
+    minimum_purchases: ClassVar[int] = 30
+
+    @abc.abstractmethod
+    async def evaluate(self, ctx: Context[Any]) -> Sequence[Recommendation]:
+        """Return the recommendations that hold now."""
+
+
+class Exporter(abc.ABC):
+    """Write rows in one file format."""
+
+    slug: ClassVar[str]
+    media_type: ClassVar[str]
+    suffix: ClassVar[str]
+
+    @abc.abstractmethod
+    def export(self, columns: Sequence[str], rows: AsyncIterable[Sequence[object]]) -> AsyncIterator[bytes]:
+        """Yield the file in chunks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """What a channel rule looks at; all lower case but ``campaign``."""
+
+    source: str
+    medium: str
+    campaign: str
+    referrer_host: str
+    click_id: str
+    """Name of the click-id parameter, such as ``gclid``; empty without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRule:
+    """Put a touch into a channel; rules of plugins are asked before core's, lower ``weight`` first. ``applies`` is pure."""
+
+    slug: str
+    channel: str
+    applies: Callable[[Hit], bool]
+    weight: int = 100
+
+
+JobFunction = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Work for the queue, called ``function(ctx, **kwargs)`` at least once; its name is prefixed with the plugin's slug."""
+
+    name: str
+    function: JobFunction
+    retries: int = 5
+    timeout: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cron:
+    """A job on a schedule (five-field cron, UTC), run once per due time and tenant that enabled the plugin."""
+
+    name: str
+    schedule: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """Litestar handlers to mount; core adds the prefix, the tenant, the guards and the OpenAPI tag.
+
+    ``api`` mounts at /api/<slug>, ``dashboard`` at /app/{tenant}/<slug> (browser session), ``public`` at /api/public/<slug>
+    (no login; the tenant comes from ``?site=<site key>``). A handler that asks for ``ctx`` is given the plugin's Context.
+    """
+
+    handlers: Sequence[ControllerRouterHandler]
+    area: Literal["dashboard", "api", "public"] = "api"
+    role: Literal["viewer", "member", "admin", "owner"] = "viewer"
+    """The least role for GET; other methods need ``write_role``."""
+    write_role: Literal["viewer", "member", "admin", "owner"] = "member"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NavItem:
+    """An entry of the dashboard menu; ``path`` is below /app/{tenant}/<slug>."""
+
+    label: str
+    path: str = ""
+    icon: str = "puzzle"
+    weight: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """A piece of a dashboard page, loaded on its own so it can fail on its own; ``template`` is ``<slug>/….html``."""
+
+    slug: str
+    title: str
+    slot: Literal["overview", "purchase", "person", "channel"]
+    template: str
+    load: Callable[[Context[Any]], Awaitable[Mapping[str, object]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailTemplate:
+    """An email; ``template`` names ``<slug>/<template>.txt`` and optionally ``.html``; ``example`` drives preview and test."""
+
+    slug: str
+    subject: str
+    template: str
+    example: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """A scope an API key may be given, written ``<plugin>:<slug>``."""
+
+    slug: str
+    label: str

@@ -1,0 +1,1 @@
+"""Core's own migrations; a plugin's stay in its package."""
