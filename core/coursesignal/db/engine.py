@@ -82,26 +82,34 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 class Database:
     """The pools of one process. ``app`` sees one tenant at a time; ``ingest`` may only append events."""
 
-    def __init__(self, app: asyncpg.Pool, ingest: asyncpg.Pool) -> None:
-        self.app = app
-        self.ingest = ingest
+    app: asyncpg.Pool
+    ingest: asyncpg.Pool
 
-    @classmethod
-    async def open(cls, app_url: str, ingest_url: str, *, pool_size: int = 10) -> Database:
-        """Connect both pools."""
+    def __init__(self, app_url: str, ingest_url: str, *, pool_size: int = 10) -> None:
+        self._urls = (app_url, ingest_url)
+        self._pool_size = pool_size
+
+    async def start(self) -> None:
+        """Connect both pools; nothing works before."""
         options: dict[str, Any] = {
             "init": _prepare,
             "timeout": ACQUIRE_TIMEOUT_S,
             "command_timeout": COMMAND_TIMEOUT_S,
             "max_inactive_connection_lifetime": 300.0,
         }
-        app = await asyncpg.create_pool(app_url, min_size=1, max_size=pool_size, **options)
+        self.app = await asyncpg.create_pool(self._urls[0], min_size=1, max_size=self._pool_size, **options)
         try:
-            ingest = await asyncpg.create_pool(ingest_url, min_size=1, max_size=4, **options)
+            self.ingest = await asyncpg.create_pool(self._urls[1], min_size=1, max_size=4, **options)
         except BaseException:
-            await app.close()
+            await self.app.close()
             raise
-        return cls(app, ingest)
+
+    @classmethod
+    async def open(cls, app_url: str, ingest_url: str, *, pool_size: int = 10) -> Database:
+        """A started database."""
+        database = cls(app_url, ingest_url, pool_size=pool_size)
+        await database.start()
+        return database
 
     async def close(self) -> None:
         """Close both pools, cutting off what still runs after 5 s."""

@@ -1,0 +1,5 @@
+"""``python -m coursesignal``."""
+
+from coursesignal.cli import main
+
+main()

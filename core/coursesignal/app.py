@@ -1,0 +1,121 @@
+"""The web application: Litestar with every area's and plugin's routes, behind the tracking endpoint's own ASGI layer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import ScalarRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.types import ASGIApp
+
+from coursesignal import __version__
+from coursesignal.analytics.routes import ROUTES as ANALYTICS
+from coursesignal.auth.access import check_routes, guard, provide_caller, provide_tenant
+from coursesignal.auth.pages import ROUTES as PAGES
+from coursesignal.auth.routes import ROUTES as AUTH
+from coursesignal.connections.routes import connection_routes
+from coursesignal.jobs.routes import ROUTES as JOBS
+from coursesignal.plugins.mount import plugin_routers
+from coursesignal.plugins.routes import ROUTES as PLUGINS
+from coursesignal.runtime import Runtime
+from coursesignal.settings import load
+from coursesignal.tenancy.routes import ROUTES as TENANCY
+from coursesignal.tracking.collect import CollectApp
+from coursesignal.tracking.routes import ROUTES as TRACKING
+from coursesignal.web.headers import SecurityHeaders
+from coursesignal.web.health import ROUTES as HEALTH
+from coursesignal.web.metrics import ROUTES as METRICS
+from coursesignal.web.problems import EXCEPTION_HANDLERS
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+def _value(value: object) -> Provide:
+    """Hand the same object to every handler that asks for it."""
+
+    def given() -> Any:
+        return value
+
+    return Provide(given, sync_to_thread=False, use_cache=True)
+
+
+def _dependencies(runtime: Runtime) -> dict[str, Provide]:
+    values: Mapping[str, object] = {
+        "db": runtime.database,
+        "settings": runtime.settings,
+        "keys": runtime.keys,
+        "limiter": runtime.limiter,
+        "mailer": runtime.mailer,
+        "registry": runtime.registry,
+        "models": runtime.registry.models,
+        "connectors": runtime.registry.connectors,
+    }
+    return {
+        **{name: _value(value) for name, value in values.items()},
+        "caller": Provide(provide_caller, sync_to_thread=False),
+        "tenant": Provide(provide_tenant, sync_to_thread=False),
+    }
+
+
+def _lifespan(runtime: Runtime) -> Callable[[Litestar], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def connected(app: Litestar) -> AsyncIterator[None]:
+        await runtime.start()
+        try:
+            yield
+        finally:
+            await runtime.stop()
+
+    return connected
+
+
+def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litestar:
+    """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
+    app = Litestar(
+        route_handlers=[
+            *AUTH, *PAGES, *TENANCY, *TRACKING, *ANALYTICS, *JOBS, *PLUGINS, *HEALTH, *METRICS,
+            *connection_routes(runtime.registry.connectors),
+            *plugin_routers(runtime),
+        ],
+        dependencies=_dependencies(runtime),
+        guards=[guard],
+        middleware=[SecurityHeaders()],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=[_lifespan(runtime)] if manage_runtime else [],
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=_openapi(runtime),
+        debug=False,
+    )  # fmt: skip
+    app.state.runtime = runtime
+    check_routes(app)
+    return app
+
+
+def create_app(runtime: Runtime, *, manage_runtime: bool = True) -> ASGIApp:
+    """The whole web application: tracking calls are answered before Litestar's layers, the rest inside."""
+    inner = create_litestar(runtime, manage_runtime=manage_runtime)
+    return CollectApp(inner, runtime.database, runtime.keys, runtime.settings)
+
+
+def from_environment() -> ASGIApp:
+    """The application for an ASGI server, set up from the process environment."""
+    return create_app(Runtime.prepare(load(os.environ)))
+
+
+def _openapi(runtime: Runtime) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="CourseSignal",
+        version=__version__,
+        path="/api/schema",
+        render_plugins=[ScalarRenderPlugin()],
+        tags=[Tag(name=plugin.slug, description=plugin.summary) for plugin in runtime.registry.plugins],
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="Access token or API key")}
+        ),
+    )
