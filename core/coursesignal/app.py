@@ -116,6 +116,8 @@ def _openapi(runtime: Runtime) -> OpenAPIConfig:
         render_plugins=[ScalarRenderPlugin()],
         tags=[Tag(name=plugin.slug, description=plugin.summary) for plugin in runtime.registry.plugins],
         components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="Access token or API key")}
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", description="Access token or API key")
+            }
         ),
     )

@@ -42,8 +42,8 @@ __all__ = [
     "ConsentRequest",
     "Contact",
     "Context",
-    "Cron",
     "CredentialsRejected",
+    "Cron",
     "EmailTemplate",
     "Exporter",
     "FieldError",
@@ -146,7 +146,9 @@ class BaseContext(Protocol):
 
     @property
     def log(self) -> logging.LoggerAdapter[Any]: ...
-    async def enqueue(self, job: str, /, *, run_at: datetime | None = None, key: str | None = None, **kwargs: Any) -> None:
+    async def enqueue(
+        self, job: str, /, *, run_at: datetime | None = None, key: str | None = None, **kwargs: Any
+    ) -> None:
         """Put one of the plugin's own jobs on the queue, durable at return; the same ``key`` twice is one job."""
         ...
 
@@ -373,7 +375,9 @@ class Connector(abc.ABC, Generic[SettingsT]):
         """The platform's id of this delivery, when it has one that is equal on every retry; None falls back to a body hash."""
         return None
 
-    async def sync_page(self, ctx: ConnectionContext[SettingsT], stream: str, cursor: str | None, since: datetime) -> Page:
+    async def sync_page(
+        self, ctx: ConnectionContext[SettingsT], stream: str, cursor: str | None, since: datetime
+    ) -> Page:
         """Fetch one page of ``stream``; core stores the cursor and calls again. Raises AuthFailed, Unavailable."""
         raise NotImplementedError
 

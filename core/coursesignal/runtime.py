@@ -64,7 +64,7 @@ class Runtime:
             await self.migrator.up()
 
     async def start(self) -> None:
-        """Connect. On the embedded server pending migrations run first; elsewhere ``coursesignal migrate up`` is the operator's call."""
+        """Connect. On the embedded server pending migrations run first; elsewhere ``migrate up`` is the operator's call."""
         if self.server is not None:
             await self.migrate()
         await self.database.start()

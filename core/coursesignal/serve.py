@@ -1,7 +1,7 @@
 """Web and worker processes under one supervisor that restarts what dies.
 
-The supervisor holds the listening socket, so that a killed web process never makes a client see "connection refused"; its children
-end when it ends, however it ends.
+The supervisor holds the listening socket, so that a killed web process never makes a client see "connection refused"; its
+children end when it ends, however it ends.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Child:
 
     def start(self, env: Mapping[str, str]) -> None:
         passed = () if self.fd is None or os.name == "nt" else (self.fd,)
-        self.process = subprocess.Popen(list(self.command), env=dict(env), pass_fds=passed)  # noqa: S603 – our own command
+        self.process = subprocess.Popen(list(self.command), env=dict(env), pass_fds=passed)
         self.started_at = time.monotonic()
 
     def schedule_restart(self) -> None:
@@ -129,7 +129,7 @@ class ServerProcess:
 
     def __enter__(self) -> ServerProcess:
         env = {**os.environ, **environment(self.settings), "COURSESIGNAL_PARENT": str(os.getpid())}
-        self._process = subprocess.Popen([sys.executable, "-m", "coursesignal", "serve"], env=env)  # noqa: S603
+        self._process = subprocess.Popen([sys.executable, "-m", "coursesignal", "serve"], env=env)
         try:
             self._wait_until_ready()
         except BaseException:
@@ -152,7 +152,9 @@ class ServerProcess:
         assert self._process is not None
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise ConfigurationError(f"The server ended at once, with exit code {self._process.returncode}; see above.")
+                raise ConfigurationError(
+                    f"The server ended at once, with exit code {self._process.returncode}; see above."
+                )
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/health/ready", timeout=2).status_code == 200:
                     return

@@ -508,7 +508,10 @@ JOBS = [
 
 DOORS = [
     # The only ways to look across tenants: definer functions that return ids and nothing else. Each is in the allow-list test.
-    *[f"create policy owner_looks on {t} for select to cs_owner using (true)" for t in ("api_keys", "sites", "connections", "event_batches")],
+    *[
+        f"create policy owner_looks on {t} for select to cs_owner using (true)"
+        for t in ("api_keys", "sites", "connections", "event_batches")
+    ],
     "create policy owner_leases on outbox to cs_owner using (true) with check (true)",
     """
     create function door_api_key(hash bytea) returns table (tenant_id uuid, id uuid)
@@ -589,14 +592,49 @@ PARTITIONS = [
     "select ensure_event_partition((date_trunc('month', now()) + make_interval(months => n))::date) from generate_series(-4, 2) n",
 ]
 
-TABLES = (
-    "outbox credits charges purchase_items purchase_keys purchases sync_cursors sync_runs inbox connections merges "
-    "person_identifiers touches sessions visitors people event_batches events drop_counts sites audit_log plugin_states "
-    "api_keys cron_runs mails rate_limits refresh_history auth_sessions auth_tokens memberships users tenants agencies"
-).split()
-FUNCTIONS = (
-    "door_api_key door_site door_connection door_tenants_with_events door_lease_outbox ensure_event_partition"
-).split()
+TABLES = [
+    "outbox",
+    "credits",
+    "charges",
+    "purchase_items",
+    "purchase_keys",
+    "purchases",
+    "sync_cursors",
+    "sync_runs",
+    "inbox",
+    "connections",
+    "merges",
+    "person_identifiers",
+    "touches",
+    "sessions",
+    "visitors",
+    "people",
+    "event_batches",
+    "events",
+    "drop_counts",
+    "sites",
+    "audit_log",
+    "plugin_states",
+    "api_keys",
+    "cron_runs",
+    "mails",
+    "rate_limits",
+    "refresh_history",
+    "auth_sessions",
+    "auth_tokens",
+    "memberships",
+    "users",
+    "tenants",
+    "agencies",
+]
+FUNCTIONS = [
+    "door_api_key",
+    "door_site",
+    "door_connection",
+    "door_tenants_with_events",
+    "door_lease_outbox",
+    "ensure_event_partition",
+]
 
 UP = [
     "set local timezone = 'UTC'",

@@ -59,7 +59,9 @@ async def catalogue(installation: Runtime) -> dict[str, Any]:
             from pg_constraint where connamespace = 'public'::regnamespace and contype in ('p', 'u', 'f')
             """
         )
-        indexes = await connection.fetch("select tablename as name, indexdef as definition from pg_indexes where schemaname = 'public'")
+        indexes = await connection.fetch(
+            "select tablename as name, indexdef as definition from pg_indexes where schemaname = 'public'"
+        )
         functions = await connection.fetch(
             "select proname as name, proconfig as config, proacl::text as acl from pg_proc "
             "where pronamespace = 'public'::regnamespace and prosecdef"
@@ -108,7 +110,11 @@ def test_every_tenant_table_has_the_one_policy(catalogue: dict[str, Any]) -> Non
         assert len(own) == 1, f"{name} has no policy tenant_isolation"
         text = own[0]["qual"].replace(" ", "").replace("::text", "").replace("NULLIF", "nullif").strip("()")
         assert "tenant_id=" in text, (name, own[0]["qual"])
-        assert "nullif(current_setting('app.tenant_id',true),'')" in text.replace("(nullif", "nullif"), (name, wanted, text)
+        assert "nullif(current_setting('app.tenant_id',true),'')" in text.replace("(nullif", "nullif"), (
+            name,
+            wanted,
+            text,
+        )
         assert own[0]["roles"] == ["public"], f"the policy of {name} does not bind every role"
 
 
@@ -171,7 +177,9 @@ def test_no_role_of_ours_is_a_superuser_an_owner_or_bypasses_policies(catalogue:
         assert not (role["rolsuper"] or role["rolbypassrls"] or role["rolcreaterole"] or role["rolcreatedb"]), name
     owners = {table["owner"] for table in catalogue["tables"].values()}
     assert owners == {"cs_owner"}
-    assert not [member for role, member in catalogue["members"] if role == "cs_owner" and member in {"cs_app", "cs_ingest"}]
+    assert not [
+        member for role, member in catalogue["members"] if role == "cs_owner" and member in {"cs_app", "cs_ingest"}
+    ]
 
 
 def test_the_ingest_role_may_only_append_and_nobody_may_touch_partitions_or_truncate(catalogue: dict[str, Any]) -> None:

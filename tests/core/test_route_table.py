@@ -60,7 +60,11 @@ def cases_of(app: Litestar) -> list[RouteCase]:
 
 @pytest.fixture(scope="module")
 def cases(installation: Runtime) -> list[RouteCase]:
-    return [case for case in cases_of(create_litestar(installation, manage_runtime=False)) if not case.path.startswith("/api/schema")]
+    return [
+        case
+        for case in cases_of(create_litestar(installation, manage_runtime=False))
+        if not case.path.startswith("/api/schema")
+    ]
 
 
 def test_every_route_declares_who_may_call_it(cases: list[RouteCase]) -> None:

@@ -128,7 +128,9 @@ async def _roles(runtime: Runtime) -> Finding:
     finally:
         await connection.close()
     assert row is not None
-    detail = f"the application is {row['name']}, " + ("which bypasses row-level security" if row["unsafe"] else "bound by row-level security")
+    detail = f"the application is {row['name']}, " + (
+        "which bypasses row-level security" if row["unsafe"] else "bound by row-level security"
+    )
     return Finding("roles", not row["unsafe"], detail, "Connect the application as cs_app, never as an administrator.")
 
 

@@ -1,6 +1,7 @@
 """One declaration of a tenant table becomes the standard DDL: tenant first, composite keys, forced row-level security, grants.
 
-Piccolo knows neither composite keys nor policies, so a table's DDL is SQL and its ``Table`` class only describes the columns for queries.
+Piccolo knows neither composite keys nor policies, so a table's DDL is SQL and its ``Table`` class only describes the columns
+for queries.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def tenant_table(
     return statements
 
 
-def migration(app: str, migration_id: str, description: str, *, up: Sequence[str], down: Sequence[str]) -> MigrationManager:
+def migration(
+    app: str, migration_id: str, description: str, *, up: Sequence[str], down: Sequence[str]
+) -> MigrationManager:
     """A Piccolo migration that runs SQL statements, one per string; ``app`` is "coursesignal" or the plugin's slug."""
     manager = MigrationManager(migration_id=migration_id, app_name=app, description=description)
 

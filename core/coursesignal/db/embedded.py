@@ -170,12 +170,14 @@ class EmbeddedServer:
             extra = {"user": self._user[0], "group": self._user[1], "extra_groups": [], "cwd": "/"}
         log = self.home / "postgres-launcher.log"
         with log.open("ab") as out:
-            done = subprocess.run(  # noqa: S603 – the wheel's own programs
+            done = subprocess.run(
                 command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=120, check=False, **extra
             )
         if check and done.returncode:
             tail = log.read_text(errors="replace")[-1500:]
-            raise ConfigurationError(f"The embedded PostgreSQL could not run {program} (exit {done.returncode}).\n{tail}")
+            raise ConfigurationError(
+                f"The embedded PostgreSQL could not run {program} (exit {done.returncode}).\n{tail}"
+            )
         return done
 
     @contextlib.contextmanager

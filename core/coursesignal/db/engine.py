@@ -19,7 +19,6 @@ from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 
 from coursesignal.errors import Busy, CourseSignalError
 
-
 COMMAND_TIMEOUT_S = 30.0
 ACQUIRE_TIMEOUT_S = 5.0
 

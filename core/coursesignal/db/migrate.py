@@ -99,7 +99,9 @@ class Migrator:
         try:
             if await connection.fetchval("select to_regclass('public.migration')") is None:
                 return set()
-            return {(row["app_name"], row["name"]) for row in await connection.fetch("select app_name, name from migration")}
+            return {
+                (row["app_name"], row["name"]) for row in await connection.fetch("select app_name, name from migration")
+            }
         finally:
             await connection.close()
 
@@ -172,7 +174,9 @@ def _check_names(sources: Sequence[MigrationSource]) -> None:
     for source in sources:
         for path in _files(source):
             if not path.name.startswith(f"{source.app}_"):
-                raise ConfigurationError(f"{path.name}: name migrations of {source.app!r} {source.app}_<time>_<what>.py.")
+                raise ConfigurationError(
+                    f"{path.name}: name migrations of {source.app!r} {source.app}_<time>_<what>.py."
+                )
             migration_id = _load(path).ID
             if migration_id in seen:
                 raise ConfigurationError(f"{path.name} and {seen[migration_id].name} have the same ID {migration_id}.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from coursesignal.runtime import Runtime
     from coursesignal.testing.server import TestServer
 
-PASSWORD = "correct horse battery staple"  # noqa: S105 – of invented people
+PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,9 @@ async def installation(
 
     where = test_server.addresses(await test_server.clone())
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home, plugins_file=plugins_file, base_url="http://coursesignal.test", testing=True, pool_size=8)
+    settings = Settings(
+        home=home, plugins_file=plugins_file, base_url="http://coursesignal.test", testing=True, pool_size=8
+    )
     runtime = Runtime.prepare(settings, where=where)
     await runtime.start()
     try:
@@ -135,7 +137,7 @@ async def _make_tenant(
     role: str = "owner",
 ) -> ActingTenant:
     from coursesignal.plugin import Tenant
-    from coursesignal.testing.people import add_person, access_token
+    from coursesignal.testing.people import access_token, add_person
 
     slug = slug or f"tenant-{secrets.token_hex(4)}"
     email = f"owner@{slug}.example.com"
