@@ -18,6 +18,17 @@ from msgspec import Meta
 from coursesignal.db.ddl import ForeignKey, migration, tenant_table
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import CourseSignalError, FieldError
+from coursesignal.reports import (
+    DailyReport,
+    DrilldownReport,
+    PurchaseDetail,
+    RecentPurchases,
+    ReportPeriod,
+    Reports,
+    SetupState,
+    SourcesReport,
+    Summary,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -34,6 +45,7 @@ __all__ = [
     "ChannelRule",
     "Charge",
     "ChargeKind",
+    "Command",
     "Connected",
     "Connection",
     "ConnectionContext",
@@ -44,31 +56,46 @@ __all__ = [
     "Context",
     "CredentialsRejected",
     "Cron",
+    "DailyReport",
+    "DrilldownReport",
     "EmailTemplate",
     "Exporter",
     "FieldError",
     "FittedAttributionModel",
     "ForeignKey",
     "Hit",
+    "HostRefused",
     "Item",
     "Job",
     "NavItem",
+    "NavLink",
     "NoSettings",
     "Page",
     "Panel",
+    "PanelLink",
     "PathRecord",
     "Permission",
     "PlatformEvent",
     "PluginError",
+    "PurchaseDetail",
     "PurchaseFacts",
+    "RecentPurchases",
     "Recommendation",
     "RecommendationRule",
     "RefundTotal",
+    "Reports",
+    "ReportPeriod",
+    "Reports",
     "Routes",
     "Secret",
     "Settings",
+    "SetupState",
+    "Shell",
+    "SourcesReport",
+    "Summary",
     "Tenant",
     "TenantDb",
+    "TenantLink",
     "Touch",
     "Unavailable",
     "WebhookRejected",
@@ -88,10 +115,11 @@ Secret = Annotated[str, Meta(extra_json_schema={"format": "password", "x-secret"
 """Type of a settings or credentials field that is encrypted at rest, write-only and never sent back."""
 
 
-class Settings(msgspec.Struct, forbid_unknown_fields=True):
+class Settings(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """Base class of a plugin's per-tenant settings and of a connector's credentials; every field needs a default or a form entry.
 
-    Use ``Annotated[str, Meta(title=…, description=…)]`` for the form's labels and :data:`Secret` for secrets.
+    Use ``Annotated[str, Meta(title=…, description=…)]`` for the form's labels and :data:`Secret` for secrets. Fields are
+    snake_case here and camelCase in the form and on the wire. Secrets stand at the top level, never inside another struct.
     """
 
 
@@ -146,6 +174,11 @@ class BaseContext(Protocol):
 
     @property
     def log(self) -> logging.LoggerAdapter[Any]: ...
+    @property
+    def reports(self) -> Reports:
+        """The tenant's numbers, as ``/api/analytics`` gives them."""
+        ...
+
     async def enqueue(
         self, job: str, /, *, run_at: datetime | None = None, key: str | None = None, **kwargs: Any
     ) -> None:
@@ -157,11 +190,28 @@ class BaseContext(Protocol):
         ...
 
 
+class Reports(Protocol):
+    """The tenant's reports, with the fields that ``GET /api/analytics/…`` answers; ``range`` is 7d, 30d, 90d or all."""
+
+    async def summary(self, *, range: str = "30d", model: str | None = None) -> Mapping[str, Any]: ...
+    async def sources(self, *, range: str = "30d", model: str | None = None) -> Mapping[str, Any]: ...
+    async def daily_revenue(self, *, range: str = "30d") -> Mapping[str, Any]: ...
+
+
 class Context(BaseContext, Protocol[SettingsT_co]):
-    """The context of hooks, jobs, routes and panels."""
+    """The context of hooks, jobs, commands, routes and panels."""
 
     @property
     def settings(self) -> SettingsT_co: ...
+    @property
+    def reports(self) -> Reports: ...
+    async def render(self, template: str, /, **values: object) -> str:
+        """Render one of the plugin's templates (``<slug>/page.html``) to HTML; every value is escaped.
+
+        The template also sees ``tenant``, ``nav`` (label, href, icon, current) and ``panels`` (by slot: title, href): the
+        menu entries and panels of the plugins this tenant enabled.
+        """
+        ...
 
 
 class ConnectionContext(BaseContext, Protocol[SettingsT_co]):
@@ -185,8 +235,77 @@ class ConnectionContext(BaseContext, Protocol[SettingsT_co]):
         ...
 
 
+class TenantLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant the logged-in person may switch to."""
+
+    slug: str
+    name: str
+    role: str
+
+
+class NavLink(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the dashboard menu, of a plugin this tenant has on; ``href`` is absolute within the site."""
+
+    plugin: str
+    label: str
+    href: str
+    icon: str
+
+
+class PanelLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A panel that a plugin this tenant has on offers for a slot."""
+
+    plugin: str
+    slug: str
+    title: str
+
+
+class Shell(Protocol):
+    """What surrounds a dashboard page: who looks, where else they may go, what other plugins add.
+
+    A handler of area "dashboard" that asks for ``shell`` is given one; it lives as long as the request.
+    """
+
+    @property
+    def email(self) -> str:
+        """Of the logged-in person."""
+        ...
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def csrf_token(self) -> str:
+        """Goes into every form that posts, as field ``csrf_token``."""
+        ...
+
+    @property
+    def base_url(self) -> str:
+        """How the outside reaches this installation, without a slash at the end."""
+        ...
+
+    async def tenants(self) -> Sequence[TenantLink]:
+        """By name."""
+        ...
+
+    async def nav(self) -> Sequence[NavLink]:
+        """In menu order."""
+        ...
+
+    async def panels(self, slot: Literal["overview", "purchase", "person", "channel"]) -> Sequence[PanelLink]: ...
+    async def panel(self, plugin: str, slug: str) -> str:
+        """The panel's HTML, loaded now and escaped by its template.
+
+        Raises NotFound for a panel the tenant does not have, PluginError when it fails or takes longer than 3 s.
+        """
+        ...
+
+
 class PluginError(CourseSignalError):
     """Base class of the errors a plugin may raise to say something specific."""
+
+
+class HostRefused(PluginError):
+    """``ctx.http`` was asked for a host that the manifest does not name."""
 
 
 class AuthFailed(PluginError):
@@ -534,6 +653,17 @@ class Cron:
     name: str
     schedule: str
     job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command of ``coursesignal <slug> <name> --tenant SLUG``, called ``function(ctx, **options)``.
+
+    The function's keyword-only parameters of type str, int, float or bool become options, its docstring the help.
+    """
+
+    name: str
+    function: Callable[..., Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
