@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from coursesignal.db.ddl import ForeignKey, migration, tenant_table
 from coursesignal.db.ids import uuid7
-from coursesignal.errors import CourseSignalError, FieldError
+from coursesignal.errors import Conflict, CourseSignalError, FieldError, Invalid, NotFound
 from coursesignal.reports import (
     DailyReport,
     DrilldownReport,
@@ -46,6 +46,7 @@ __all__ = [
     "Charge",
     "ChargeKind",
     "Command",
+    "Conflict",
     "Connected",
     "Connection",
     "ConnectionContext",
@@ -70,6 +71,7 @@ __all__ = [
     "NavItem",
     "NavLink",
     "NoSettings",
+    "NotFound",
     "Page",
     "Panel",
     "PanelLink",
@@ -83,7 +85,6 @@ __all__ = [
     "Recommendation",
     "RecommendationRule",
     "RefundTotal",
-    "Reports",
     "ReportPeriod",
     "Reports",
     "Routes",
@@ -190,28 +191,11 @@ class BaseContext(Protocol):
         ...
 
 
-class Reports(Protocol):
-    """The tenant's reports, with the fields that ``GET /api/analytics/…`` answers; ``range`` is 7d, 30d, 90d or all."""
-
-    async def summary(self, *, range: str = "30d", model: str | None = None) -> Mapping[str, Any]: ...
-    async def sources(self, *, range: str = "30d", model: str | None = None) -> Mapping[str, Any]: ...
-    async def daily_revenue(self, *, range: str = "30d") -> Mapping[str, Any]: ...
-
-
 class Context(BaseContext, Protocol[SettingsT_co]):
     """The context of hooks, jobs, commands, routes and panels."""
 
     @property
     def settings(self) -> SettingsT_co: ...
-    @property
-    def reports(self) -> Reports: ...
-    async def render(self, template: str, /, **values: object) -> str:
-        """Render one of the plugin's templates (``<slug>/page.html``) to HTML; every value is escaped.
-
-        The template also sees ``tenant``, ``nav`` (label, href, icon, current) and ``panels`` (by slot: title, href): the
-        menu entries and panels of the plugins this tenant enabled.
-        """
-        ...
 
 
 class ConnectionContext(BaseContext, Protocol[SettingsT_co]):
