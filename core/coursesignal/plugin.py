@@ -66,6 +66,7 @@ __all__ = [
     "ForeignKey",
     "Hit",
     "HostRefused",
+    "Invalid",
     "Item",
     "Job",
     "NavItem",
