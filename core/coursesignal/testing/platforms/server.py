@@ -1,0 +1,295 @@
+"""The part all fake platforms share: a server in a thread, its books, trouble on demand, webhook delivery."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import random
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from urllib.parse import parse_qsl
+
+import httpx
+import msgspec
+import uvicorn
+
+from coursesignal.testing.platforms.books import Book, Buyer, FakeSale, Movement, Product, totals
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
+
+START_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as the platform got it; header names are lower case."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        return dict(parse_qsl(self.body.decode()))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the platform answers; ``body`` None is an empty one, bytes are sent as they are."""
+
+    status: int = 200
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        if self.body is None:
+            return b""
+        return self.body if isinstance(self.body, bytes) else msgspec.json.encode(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook waiting to be sent."""
+
+    event: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+Route = Callable[..., Reply]
+
+
+class HasSettings(Protocol):
+    """A runtime, or whatever else carries an installation's settings."""
+
+    @property
+    def settings(self) -> Any: ...
+
+
+def use_platform(installation: HasSettings, platform: FakePlatform) -> None:
+    """Make the connections of ``installation`` reach ``platform`` instead of the real one."""
+    installation.settings.platform_urls[platform.slug] = platform.url
+
+
+class FakePlatform(abc.ABC):
+    """A platform on 127.0.0.1, up inside ``async with`` (or between :meth:`start` and :meth:`stop`)."""
+
+    slug: ClassVar[str]
+    media_type: ClassVar[str] = "application/json"
+    user_agent: ClassVar[str] = "rest-client"
+
+    def __init__(self, *, port: int = 0) -> None:
+        self.calls: list[Call] = []
+        """Every request so far, oldest first."""
+        self.pending: list[Delivery] = []
+        """Webhooks that were not delivered yet, oldest first."""
+        self.webhook_urls: list[str] = []
+        """Addresses a person entered by hand in the platform's settings; they get every event."""
+        self.trouble: list[Reply] = []
+        """Replies to give instead of the next ones, first come first."""
+        self._port = port
+        self._movements: list[Movement] = []
+        self._buyers: dict[str, Buyer] = {}
+        self._products: dict[tuple[str, bool], Product] = {}
+        self._routes = [(method, re.compile(pattern), handler) for method, pattern, handler in self.routes()]
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    # -- up and down ---------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The base address, without a trailing slash."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> Self:
+        """Listen; the server runs in a thread of its own."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            self._app,
+            interface="asgi3",
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        self._server = server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=server.run, args=([listener],), name=f"fake-{self.slug}", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not server.started:
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                raise RuntimeError(f"the fake {self.slug} did not start")
+            time.sleep(0.005)
+        return self
+
+    def stop(self) -> None:
+        """Stop listening; safe to repeat."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(START_TIMEOUT_S)
+            self._server = self._thread = None
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    # -- answering -----------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def routes(self) -> Iterable[tuple[str, str, Route]]:
+        """Method, path pattern and handler; groups of the pattern are the handler's further arguments."""
+
+    @abc.abstractmethod
+    def refuse(self, call: Call) -> Reply | None:
+        """The reply to a call without valid credentials, None when they are fine."""
+
+    @abc.abstractmethod
+    def error(self, status: int, message: str) -> Reply:
+        """An error in the platform's own shape."""
+
+    def throttle(self, times: int = 1, headers: Mapping[str, str] | None = None) -> None:
+        """Answer the next ``times`` calls with 429."""
+        self.trouble += [Reply(429, self.error(429, "API rate limit exceeded").body, headers or {})] * times
+
+    def fail(self, times: int = 1, status: int = 503) -> None:
+        """Answer the next ``times`` calls with ``status``."""
+        self.trouble += [self.error(status, HTTPStatus(status).phrase)] * times
+
+    def answer(self, call: Call) -> Reply:
+        """The reply to one call: trouble first, then the credentials, then the route."""
+        self.calls.append(call)
+        if self.trouble:
+            return self.trouble.pop(0)
+        refused = self.refuse(call)
+        if refused is not None:
+            return refused
+        for method, pattern, handler in self._routes:
+            found = pattern.fullmatch(call.path)
+            if found and method == call.method:
+                return handler(call, *found.groups())
+        return self.error(404, "Not Found")
+
+    async def _app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        assert scope["type"] == "http"
+        body = b""
+        while True:
+            message = await receive()
+            assert message["type"] == "http.request"
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        call = Call(
+            method=scope["method"],
+            path=scope["path"],
+            query=dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True)),
+            headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
+            body=body,
+        )
+        reply = self.answer(call)
+        headers = [
+            (b"content-type", self.media_type.encode()),
+            *((k.encode(), v.encode()) for k, v in reply.headers.items()),
+        ]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers, "trailers": False})
+        await send({"type": "http.response.body", "body": reply.encoded(), "more_body": False})
+
+    # -- selling -------------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def sell(
+        self,
+        email: str,
+        amount_minor: int = 9_900,
+        currency: str = "USD",
+        *,
+        product: str = "Example Course",
+        name: str = "",
+        at: datetime | None = None,
+        recurring: bool = False,
+        coupon: str | None = None,
+    ) -> FakeSale:
+        """Sell ``product``; 0 is a free enrolment. Webhooks the platform would push are put on ``pending``."""
+
+    @abc.abstractmethod
+    def renew(self, sale: FakeSale, *, at: datetime | None = None) -> FakeSale:
+        """Charge the same again, under the same purchase."""
+
+    @abc.abstractmethod
+    def refund(self, sale: FakeSale, amount_minor: int | None = None, *, at: datetime | None = None) -> None:
+        """Give ``amount_minor`` back (None: all that is left)."""
+
+    def ledger(self, since: datetime | None = None) -> Mapping[str, Book]:
+        """The platform's own totals per currency, counted apart from anything it ever answered."""
+        return totals(self._movements, since)
+
+    def _book(self, amount_minor: int, currency: str, at: datetime) -> None:
+        if amount_minor:
+            self._movements.append(Movement(amount_minor, currency, at))
+
+    def _buyer(self, email: str, name: str) -> Buyer:
+        first = email.split("@", 1)[0].replace(".", " ").title()
+        return self._buyers.setdefault(email.lower(), Buyer(501 + len(self._buyers), email, name or first))
+
+    def _product(self, title: str, recurring: bool) -> Product:
+        return self._products.setdefault((title, recurring), Product(33 + len(self._products), title, recurring))
+
+    # -- pushing -------------------------------------------------------------------------------------------------------
+
+    def targets(self, event: str) -> list[str]:
+        """Where a webhook of ``event`` goes when :meth:`deliver` is not told."""
+        return list(self.webhook_urls)
+
+    def push(self, event: str, payload: object) -> None:
+        """Put a webhook on ``pending``."""
+        headers = {"content-type": self.media_type, "user-agent": self.user_agent}
+        self.pending.append(Delivery(event, msgspec.json.encode(payload), headers))
+
+    async def deliver(
+        self,
+        to: str | None = None,
+        *,
+        http: httpx.AsyncClient | None = None,
+        copies: int = 1,
+        rng: random.Random | None = None,
+    ) -> list[httpx.Response]:
+        """Post every pending webhook, each ``copies`` times, shuffled by ``rng`` when given; what gets no 2xx stays pending."""
+        waiting, self.pending = self.pending, []
+        posts = [(d, url) for d in waiting for url in ([to] if to else self.targets(d.event)) for _ in range(copies)]
+        if rng is not None:
+            rng.shuffle(posts)
+        responses, kept = [], dict[int, Delivery]()
+        async with contextlib.nullcontext(http) if http else httpx.AsyncClient(timeout=30) as client:
+            for delivery, url in posts:
+                response = await client.post(url, content=delivery.body, headers=dict(delivery.headers))
+                responses.append(response)
+                if not response.is_success:
+                    kept[id(delivery)] = delivery
+        self.pending = [*kept.values(), *self.pending]
+        return responses
+
+
+def moment(at: datetime | None) -> datetime:
+    """``at``, or now, to the second: what platforms tell."""
+    return (at or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
+
+
+def number(text: str | None, default: int) -> int:
+    """A whole number from a query, ``default`` when it is none."""
+    return int(text) if text and text.isdigit() else default
