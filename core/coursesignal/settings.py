@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``id:base64,id:base64``; the first seals, all open. None keeps generated keys in ``home``/keys.json."""
     log_level: str = "INFO"
     pool_size: int = 10
+    collect_rate: int = 10_000
+    """Tracking requests per second that one site key may send to one web process, with bursts of twice that; 0 is no limit."""
     testing: bool = False
     """Cheap password hashing and fast polls; never for people's data."""
 
@@ -82,5 +84,6 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         secret_keys=env.get("COURSESIGNAL_SECRET_KEYS") or None,
         log_level=env.get("COURSESIGNAL_LOG_LEVEL", "INFO").upper(),
         pool_size=number("COURSESIGNAL_POOL_SIZE", 10),
+        collect_rate=number("COURSESIGNAL_COLLECT_RATE", 10_000),
         testing=env.get("COURSESIGNAL_TESTING") == "1",
     )

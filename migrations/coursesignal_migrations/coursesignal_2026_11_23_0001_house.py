@@ -221,6 +221,7 @@ TRACKING = [
         event_ids uuid[] not null,
         first_at timestamptz not null,
         last_at timestamptz not null,
+        drops jsonb not null default '[]',
         received_at timestamptz not null default now()
         """,
     ),

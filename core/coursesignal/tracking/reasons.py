@@ -1,0 +1,28 @@
+"""Why an event was not counted: a closed set, shown to the tenant by reason."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class DropReason(StrEnum):
+    """One value per way an understood event is refused; add a row to ``docs/tracking.md`` with each new one."""
+
+    HOST_NOT_ALLOWED = "host-not-allowed"
+    """The page is not on one of the site's allowed hosts."""
+    INVALID_EMAIL = "invalid-email"
+    """An identify event without a usable e-mail address."""
+    INVALID_TEXT = "invalid-text"
+    """A text contains the character NUL, which cannot be stored."""
+    INVALID_URL = "invalid-url"
+    """The page's address is not an http or https URL."""
+    MISSING_NAME = "missing-name"
+    """A custom event without a name."""
+    TOO_LONG = "too-long"
+    """A text is longer than is stored."""
+    INVALID_PROPS = "invalid-props"
+    """The properties are too large, too deeply nested, or hold a number out of range."""
+    RATE_LIMITED = "rate-limited"
+    """A request beyond the site's rate: the whole request was answered 429."""
+    BOT = "bot"
+    """The user agent says it is a crawler; found by the pipeline, after the event was acknowledged."""

@@ -1,0 +1,45 @@
+"""The tracker script: its file, the snippet that loads it, and where to paste that."""
+
+from __future__ import annotations
+
+import hashlib
+from html import escape
+from pathlib import Path
+
+from coursesignal.tracking.schemas import Instructions
+
+TRACKER = (Path(__file__).parent / "static" / "t.js").read_bytes()
+ETAG = f'"{hashlib.sha256(TRACKER).hexdigest()[:32]}"'
+CACHE_CONTROL = "public, max-age=3600, stale-while-revalidate=86400"
+
+
+def snippet(base_url: str, site_key: str) -> str:
+    """The one line a creator pastes."""
+    return f'<script async src="{escape(base_url)}/t.js" data-site="{escape(site_key)}"></script>'
+
+
+INSTRUCTIONS = Instructions(
+    kajabi=(
+        "1. In Kajabi, open Settings, then Site details (on some plans: Website, then Settings).\n"
+        "2. Scroll to Page scripts and paste the snippet into Header page scripts.\n"
+        "3. Save. The script now runs on your landing pages, blog, course pages and checkouts.\n"
+        "4. If a checkout or landing page uses its own code box, paste the snippet there too.\n"
+        "5. Open your site in a new tab and come back here: the status changes to Receiving within a few seconds."
+    ),
+    teachable=(
+        "1. In Teachable, open your school's admin and choose Site, then Code snippets.\n"
+        "2. Paste the snippet into Head: it then runs on your school's pages, sales pages and checkout.\n"
+        "3. Save.\n"
+        "4. If you sell from a website of your own as well, paste the same snippet there, before </head>.\n"
+        "5. Open your school in a new tab and come back here: the status changes to Receiving within a few seconds."
+    ),
+    general=(
+        "1. Paste the snippet into every page of your website, just before </head>. "
+        "In WordPress, Webflow, Squarespace or Wix this is the box called header code or custom code.\n"
+        "2. Use the same snippet on your blog, your landing pages and your checkout, also on other domains.\n"
+        "3. Where somebody gives you their e-mail address, call CourseSignal.identify(email): "
+        "the sale then finds its way back to the visit.\n"
+        "4. For something else worth counting call CourseSignal.track(\"watched-webinar\", {minutes: 42}).\n"
+        "5. Open your website in a new tab and come back here: the status changes to Receiving within a few seconds."
+    ),
+)

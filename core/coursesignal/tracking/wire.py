@@ -1,0 +1,85 @@
+"""Reading and answering HTTP at the ASGI level, for the few paths that Litestar never sees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from litestar.types import Receive, Scope, Send
+
+from coursesignal.errors import BadRequest, CourseSignalError, FieldError, Refused, TooLarge
+
+Header = tuple[bytes, bytes]
+
+MAX_BODY_BYTES = 64 * 1024
+READ_TIMEOUT_S = 10.0
+JSON: Header = (b"content-type", b"application/json")
+ANY_ORIGIN: Header = (b"access-control-allow-origin", b"*")
+_PROBLEM: Header = (b"content-type", b"application/problem+json")
+_encode = msgspec.json.Encoder().encode
+
+
+class ClientGone(CourseSignalError):
+    """The client hung up before its request was complete; there is nobody to answer."""
+
+
+class _Problem(msgspec.Struct, omit_defaults=True):
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    errors: Sequence[FieldError] = ()
+
+
+async def read_body(receive: Receive, declared_length: int | None) -> bytes:
+    """The whole body; raises TooLarge without reading on, BadRequest for one that does not arrive in time, ClientGone."""
+    if declared_length is not None and declared_length > MAX_BODY_BYTES:
+        raise TooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024} KiB.")
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return await _read(receive)
+    except TimeoutError:
+        raise BadRequest("The request body did not arrive in time.") from None
+
+
+async def _read(receive: Receive) -> bytes:
+    message: Any = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        if len(body) > MAX_BODY_BYTES:
+            break
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    if len(body) > MAX_BODY_BYTES:
+        raise TooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024} KiB.")
+    return body
+
+
+async def respond(send: Send, status: int, headers: Iterable[Header], body: bytes = b"") -> None:
+    """One complete answer."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def respond_refused(send: Send, refused: Refused) -> None:
+    """A refusal as problem+json. Where the body may be unread, the connection ends with it."""
+    headers = [_PROBLEM, ANY_ORIGIN]
+    if refused.retry_after_s is not None:
+        headers.append((b"retry-after", str(refused.retry_after_s).encode()))
+    if isinstance(refused, TooLarge):
+        headers.append((b"connection", b"close"))
+    problem = _Problem(
+        f"https://coursesignal.example/problems/{refused.kind}", refused.title, refused.status, refused.detail, refused.errors
+    )
+    await respond(send, refused.status, headers, _encode(problem))
+
+
+async def respond_method_not_allowed(send: Send, allowed: str) -> None:
+    """405, naming what is allowed."""
+    problem = _Problem("https://coursesignal.example/problems/method-not-allowed", "Use another method.", 405, f"Allowed: {allowed}.")
+    await respond(send, 405, [_PROBLEM, ANY_ORIGIN, (b"allow", allowed.encode())], _encode(problem))
