@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -192,6 +192,7 @@ class BaseContext(Protocol):
         ...
 
 
+@runtime_checkable
 class Context(BaseContext, Protocol[SettingsT_co]):
     """The context of hooks, jobs, commands, routes and panels."""
 
@@ -245,6 +246,7 @@ class PanelLink(msgspec.Struct, frozen=True, kw_only=True):
     title: str
 
 
+@runtime_checkable
 class Shell(Protocol):
     """What surrounds a dashboard page: who looks, where else they may go, what other plugins add.
 
