@@ -1,0 +1,131 @@
+"""One purchase with all that explains its numbers: money, buyer, evidence, path, and what each model makes of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from coursesignal.analytics.purchases import LINE_COLUMNS, TOP_TOUCH, line_fields
+from coursesignal.analytics.reading import Reading
+from coursesignal.errors import NotFound
+from coursesignal.plugin import AttributionModel
+from coursesignal.reports import (
+    ChargeLine,
+    Identifier,
+    ItemLine,
+    ModelCredits,
+    PathTouch,
+    PersonLine,
+    PurchaseDetail,
+    TouchCredit,
+)
+
+MAX_TOUCHES = 1000
+"""Of one path; the latest are shown."""
+
+_PURCHASE = f"""
+    select {LINE_COLUMNS}, p.person_id, p.gift_recipient
+    from purchases p {TOP_TOUCH}
+    where p.tenant_id = $1 and p.id = $3"""  # noqa: S608 – of constants
+
+_CHARGES = """
+    select id, external_id, kind, amount_minor, currency, occurred_at from charges
+    where tenant_id = $1 and purchase_id = $2 order by occurred_at, id"""
+
+_ITEMS = """
+    select external_id, title, quantity, amount_minor from purchase_items
+    where tenant_id = $1 and purchase_id = $2 order by id"""
+
+_KEYS = "select key from purchase_keys where tenant_id = $1 and purchase_id = $2 order by key"
+
+_PERSON = "select id, email, name, first_seen_at from people where tenant_id = $1 and id = $2"
+
+_IDENTIFIERS = """
+    select kind, value_key as value, evidence, confidence, first_seen_at from person_identifiers
+    where tenant_id = $1 and person_id = $2 order by first_seen_at, kind, value_key"""
+
+_PATH = """
+    select t.id, t.visitor_id, t.occurred_at, t.source, t.channel, t.medium, t.campaign, t.content, t.term, t.referrer,
+           t.landing_url, t.is_direct
+    from visitors v join touches t on t.tenant_id = $1 and t.visitor_id = v.id
+    where v.tenant_id = $1 and v.person_id = $2 and t.occurred_at <= $3
+    order by t.occurred_at desc, t.id desc limit $4"""
+
+_CREDITS = """
+    select k.model, k.touch_id, t.source, t.channel, t.medium, t.campaign,
+           max(k.weight) as weight, sum(k.amount_minor) as amount
+    from credits k join touches t on t.tenant_id = $1 and t.id = k.touch_id
+    where k.tenant_id = $1 and k.purchase_id = $2
+    group by k.model, k.touch_id, t.source, t.channel, t.medium, t.campaign, t.occurred_at
+    order by k.model, t.occurred_at, k.touch_id"""
+
+
+async def purchase(reading: Reading, purchase_id: UUID, models: Mapping[str, AttributionModel]) -> PurchaseDetail:
+    """Everything about one purchase; raise NotFound when the tenant has none of this id."""
+    conn, tenant_id = reading.conn, reading.tenant.id
+    row = await conn.fetchrow(_PURCHASE, tenant_id, reading.model, purchase_id)
+    if row is None:
+        raise NotFound()
+    charges = [ChargeLine(**charge) for charge in await conn.fetch(_CHARGES, tenant_id, purchase_id)]
+    return PurchaseDetail(
+        **line_fields(row),
+        net_minor=sum(charge.amount_minor for charge in charges),
+        external_keys=tuple(key["key"] for key in await conn.fetch(_KEYS, tenant_id, purchase_id)),
+        match=row["match"],
+        gift_recipient=row["gift_recipient"],
+        cancelled_at=row["cancelled_at"],
+        items=tuple(ItemLine(**item) for item in await conn.fetch(_ITEMS, tenant_id, purchase_id)),
+        charges=tuple(charges),
+        person=await _person(reading, row["person_id"]),
+        lookback_days=reading.lookback_days,
+        path=await _path(reading, row["person_id"], charges, row["purchased_at"]),
+        credits=await _credits(reading, purchase_id, charges, models),
+    )
+
+
+async def _person(reading: Reading, person_id: UUID | None) -> PersonLine | None:
+    row = person_id and await reading.conn.fetchrow(_PERSON, reading.tenant.id, person_id)
+    if not row:
+        return None
+    identifiers = await reading.conn.fetch(_IDENTIFIERS, reading.tenant.id, person_id)
+    return PersonLine(**row, identifiers=tuple(Identifier(**found) for found in identifiers))
+
+
+async def _path(
+    reading: Reading, person_id: UUID | None, charges: list[ChargeLine], purchased_at: Any
+) -> tuple[PathTouch, ...]:
+    """The touches of all the buyer's visitors up to the first charge, oldest first."""
+    if person_id is None:
+        return ()
+    ends_at = charges[0].occurred_at if charges else purchased_at
+    opens_at = ends_at - timedelta(days=reading.lookback_days)
+    rows = await reading.conn.fetch(_PATH, reading.tenant.id, person_id, ends_at, MAX_TOUCHES)
+    return tuple(PathTouch(**row, in_window=row["occurred_at"] >= opens_at) for row in reversed(rows))
+
+
+async def _credits(
+    reading: Reading, purchase_id: UUID, charges: list[ChargeLine], models: Mapping[str, AttributionModel]
+) -> tuple[ModelCredits, ...]:
+    """One entry per model in use, the tenant's default first, those that credit nothing too."""
+    touches: dict[str, list[TouchCredit]] = defaultdict(list)
+    for row in await reading.conn.fetch(_CREDITS, reading.tenant.id, purchase_id):
+        fields = {name: row[name] for name in ("touch_id", "source", "channel", "medium", "campaign", "weight")}
+        touches[row["model"]].append(TouchCredit(amount_minor=int(row["amount"]), **fields))
+    net = sum(charge.amount_minor for charge in charges)
+    order = sorted(models.values(), key=lambda model: (model.slug != reading.default_model, model.name))
+    return tuple(_of_model(model, reading, net, tuple(touches[model.slug])) for model in order)
+
+
+def _of_model(model: AttributionModel, reading: Reading, net: int, touches: tuple[TouchCredit, ...]) -> ModelCredits:
+    credited = sum(touch.amount_minor for touch in touches)
+    return ModelCredits(
+        model=model.slug,
+        name=model.name,
+        default=model.slug == reading.default_model,
+        credited_minor=credited,
+        unattributed_minor=net - credited,
+        touches=touches,
+    )

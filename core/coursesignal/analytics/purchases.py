@@ -1,0 +1,90 @@
+"""Purchases as lines of a list, newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coursesignal.analytics.cursors import decode_cursor, encode_cursor
+from coursesignal.analytics.reading import Reading
+from coursesignal.errors import FieldError, Invalid
+from coursesignal.reports import PurchaseLine, RecentPurchases
+
+MAX_LIMIT = 200
+
+LINE_COLUMNS = """
+    p.id, p.platform, p.charged_minor, p.refunded_minor, p.currency, p.product, p.email, p.purchased_at, p.match,
+    p.cancelled_at, top.source, top.channel"""
+"""What :func:`line_fields` reads, from ``purchases p`` and TOP_TOUCH."""
+
+TOP_TOUCH = """
+    left join lateral (
+        select t.source, t.channel
+        from credits k join touches t on t.tenant_id = k.tenant_id and t.id = k.touch_id
+        where k.tenant_id = p.tenant_id and k.purchase_id = p.id and k.model = $2
+        order by k.weight desc, t.occurred_at desc, t.id desc limit 1
+    ) top on true"""
+"""The touch with the most credit of ``p`` under model $2; the latest of equals."""
+
+# A purchase of which only facts but no money is known is not one yet.
+_RECENT = """
+    select {columns}
+    from (
+        select * from purchases
+        where tenant_id = $1 and (charged_minor > 0 or refunded_minor > 0) {where}
+        order by purchased_at desc, id desc limit $3
+    ) p {top}
+    order by p.purchased_at desc, p.id desc"""
+
+
+async def recent(reading: Reading, *, limit: int, cursor: str = "") -> RecentPurchases:
+    """A page of the purchases made in the reading's period; "all" is every purchase there is."""
+    check_limit(limit)
+    values: list[object] = [reading.tenant.id, reading.model, limit + 1]
+    where = ""
+    if reading.period.comparable:
+        where += " and purchased_at >= $4 and purchased_at < $5"
+        values += [reading.period.start_at, reading.period.end_at]
+    if place := decode_cursor(cursor):
+        where += f" and (purchased_at, id) < (${len(values) + 1}, ${len(values) + 2})"
+        values += [place.purchased_at, place.id]
+    sql = _RECENT.format(columns=LINE_COLUMNS, where=where, top=TOP_TOUCH)
+    rows = await reading.conn.fetch(sql, *values)
+    items = tuple(PurchaseLine(**line_fields(row)) for row in rows[:limit])
+    return RecentPurchases(items=items, next_cursor=next_cursor(rows, limit))
+
+
+def line_fields(row: Any) -> dict[str, Any]:
+    """The fields of PurchaseLine from a row with LINE_COLUMNS."""
+    return {
+        "id": row["id"],
+        "platform": row["platform"],
+        "amount_minor": row["charged_minor"],
+        "refunded_minor": row["refunded_minor"],
+        "currency": row["currency"],
+        "product": row["product"],
+        "email": row["email"],
+        "source": row["source"],
+        "channel": row["channel"],
+        "purchased_at": row["purchased_at"],
+        "status": _status(row),
+        "matched": row["match"] != "unmatched",
+    }
+
+
+def next_cursor(rows: list[Any], limit: int) -> str | None:
+    """The cursor of the page after ``rows``, of which one more than ``limit`` was asked for."""
+    return encode_cursor(rows[limit - 1]) if len(rows) > limit else None
+
+
+def check_limit(limit: int) -> None:
+    """Raise Invalid outside 1 to MAX_LIMIT."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid(
+            "This page is too small or too large.", errors=[FieldError("limit", f"Must be 1 to {MAX_LIMIT}.")]
+        )
+
+
+def _status(row: Any) -> str:
+    if row["refunded_minor"] > 0:
+        return "refunded" if row["refunded_minor"] >= row["charged_minor"] else "partially_refunded"
+    return "cancelled" if row["cancelled_at"] is not None else "paid"

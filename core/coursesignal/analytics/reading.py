@@ -1,0 +1,115 @@
+"""One report's view of the database: one tenant, one consistent state, at most five seconds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from coursesignal.analytics.period import Period, Wanted
+from coursesignal.db.engine import ENGINE, Database
+from coursesignal.errors import Busy, FieldError, Invalid
+from coursesignal.plugin import AttributionModel, Tenant
+
+TIMEOUT_S = 5
+FALLBACK_MODEL = "last_non_direct"
+"""Stands in for a default model that this installation no longer has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What every report works on."""
+
+    conn: asyncpg.Connection
+    tenant: Tenant
+    period: Period
+    model: str
+    default_model: str
+    lookback_days: int
+
+    @property
+    def currency(self) -> str:
+        return self.tenant.currency
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    db: Database, tenant: Tenant, models: Mapping[str, AttributionModel], wanted: Wanted = "all", model: str = ""
+) -> AsyncIterator[Reading]:
+    """Open a read-only snapshot of ``tenant`` for ``wanted`` under ``model`` (empty: the tenant's default).
+
+    Inside an open transaction of the tenant it reads that one. Raises Invalid for an unknown model, Busy when a statement takes
+    longer than TIMEOUT_S.
+    """
+    try:
+        async with snapshot(db, tenant) as conn:
+            row = await conn.fetchrow("select default_model, lookback_days from tenants where id = $1", tenant.id)
+            default = _known(row["default_model"], models)
+            period = await _resolve(conn, tenant, wanted)
+            yield Reading(conn, tenant, period, chosen(model, default, models), default, row["lookback_days"])
+    except asyncpg.QueryCanceledError as error:
+        raise too_slow() from error
+
+
+@contextlib.asynccontextmanager
+async def snapshot(db: Database, tenant: Tenant) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that sees one state of the tenant's rows throughout, and changes none."""
+    joins = ENGINE.current_transaction.get() is not None
+    async with db.tenant(tenant.id) as conn:
+        if not joins:
+            await conn.execute(
+                "set transaction isolation level repeatable read read only; "
+                f"set local statement_timeout = '{TIMEOUT_S}s'"
+            )
+        yield conn
+
+
+def too_slow() -> Busy:
+    """What a report that was cut off answers."""
+    return Busy(
+        "This report took too long.",
+        kind="report-timeout",
+        detail="Choose a shorter period with range, or from and to.",
+        retry_after_s=TIMEOUT_S,
+    )
+
+
+def chosen(model: str, default: str, models: Mapping[str, AttributionModel]) -> str:
+    """``model``, or ``default`` when it is empty; raise Invalid listing the known ones."""
+    if not model:
+        return default
+    if model not in models:
+        raise Invalid(
+            "This attribution model does not exist.",
+            errors=[FieldError("model", f"Must be one of {', '.join(sorted(models))}.")],
+        )
+    return model
+
+
+def _known(default: str, models: Mapping[str, AttributionModel]) -> str:
+    if default in models:
+        return default
+    return FALLBACK_MODEL if FALLBACK_MODEL in models else next(iter(models), default)
+
+
+async def _resolve(conn: asyncpg.Connection, tenant: Tenant, wanted: Wanted) -> Period:
+    """``wanted`` as a period; "all" is every day from the first to the last charge or session, and at least today."""
+    if wanted != "all":
+        return wanted
+    zone = ZoneInfo(tenant.time_zone)
+    row: Any = await conn.fetchrow(
+        """
+        select least((select min(occurred_at) from charges where tenant_id = $1),
+                     (select min(started_at) from sessions where tenant_id = $1)) as first,
+               (select max(occurred_at) from charges where tenant_id = $1) as last
+        """,
+        tenant.id,
+    )
+    now = datetime.now(UTC)
+    first, last = min(row["first"] or now, now), max(row["last"] or now, now)
+    return Period.of_days(first.astimezone(zone).date(), last.astimezone(zone).date(), zone, comparable=False)

@@ -1,0 +1,80 @@
+"""What only HTTP answers; the reports that plugins read too are in ``coursesignal.reports``."""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+
+import msgspec
+
+from coursesignal.reports import PurchaseLine, Report
+
+
+class ModelInfo(Report, frozen=True, kw_only=True):
+    """An attribution model that reports can be asked for."""
+
+    slug: str
+    name: str
+    description: str
+    default: bool
+
+
+class LedgerCredit(Report, frozen=True, kw_only=True):
+    """What one touch got of a purchase's money in the period."""
+
+    touch_id: UUID
+    source: str
+    channel: str
+    medium: str
+    campaign: str
+    content: str
+    weight: float
+    amount_minor: int
+
+
+class LedgerLine(PurchaseLine, frozen=True, kw_only=True):
+    """A purchase whose money moved in the period: charges − refunds = credited + unattributed, of this period alone."""
+
+    charges_minor: int
+    refunds_minor: int
+    credited_minor: int
+    unattributed_minor: int
+    credits: tuple[LedgerCredit, ...]
+
+
+class Ledger(Report, frozen=True, kw_only=True, omit_defaults=True):
+    """Purchases with their credits, newest first; ``next_cursor`` is absent on the last page."""
+
+    from_: date = msgspec.field(name="from")
+    to: date
+    model: str
+    items: tuple[LedgerLine, ...]
+    next_cursor: str | None = None
+
+
+class ReconciliationRow(Report, frozen=True, kw_only=True):
+    """One currency of one platform. Each amount is summed from its own rows, so a difference of 0 is a finding, not arithmetic."""
+
+    currency: str
+    platform: str
+    charges_minor: int
+    """Sales, renewals and instalments."""
+    refunds_minor: int
+    """Refunds and disputes, less disputes won."""
+    credited_minor: int
+    """Every credit of the model."""
+    unattributed_minor: int
+    """Charges and refunds that have no credit at all."""
+    difference_minor: int
+    """charges − refunds − credited − unattributed."""
+
+
+class Reconciliation(Report, frozen=True, kw_only=True):
+    """Whether every cent that moved in the period is either credited or listed as unattributed."""
+
+    from_: date = msgspec.field(name="from")
+    to: date
+    model: str
+    balanced: bool
+    """Every difference is 0."""
+    rows: tuple[ReconciliationRow, ...]
