@@ -53,7 +53,10 @@ class Ledger(Report, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReconciliationRow(Report, frozen=True, kw_only=True):
-    """One currency of one platform. Each amount is summed from its own rows, so a difference of 0 is a finding, not arithmetic."""
+    """One currency of one platform.
+
+    Each amount is summed from its own rows, so a difference of 0 is a finding, not arithmetic.
+    """
 
     currency: str
     platform: str

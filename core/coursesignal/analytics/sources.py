@@ -45,15 +45,7 @@ async def of_source(reading: Reading, source: str) -> DrilldownReport:
     sales = _by_key(await credited(reading, reading.period, SLICE, source=source, currency=reading.currency))
     whole = await credited(reading, reading.period, ["source"], source=source, currency=reading.currency)
     seen = await audiences(reading, SLICE, source)
-    rows = [
-        DrilldownRow(
-            source=source,
-            channel=_channel(key, sales, seen),
-            **dict(zip(SLICE, key, strict=True)),
-            **_columns(key, sales, seen),
-        )
-        for key in sales.keys() | seen.keys()
-    ]
+    rows = [_slice(source, key, sales, seen) for key in sales.keys() | seen.keys()]
     return DrilldownReport(
         from_=reading.period.first,
         to=reading.period.last,
@@ -62,6 +54,18 @@ async def of_source(reading: Reading, source: str) -> DrilldownReport:
         source=source,
         rows=tuple(sorted(rows, key=lambda row: (*_most_first(row), row.medium, row.campaign, row.content))),
         totals=totals(whole[0].sales if whole else Sales(), await count_visitors(reading, reading.period, source)),
+    )
+
+
+def _slice(source: str, key: Key, sales: Mapping[Key, Credited], seen: Mapping[Key, Audience]) -> DrilldownRow:
+    medium, campaign, content = key
+    return DrilldownRow(
+        source=source,
+        channel=_channel(key, sales, seen),
+        medium=medium,
+        campaign=campaign,
+        content=content,
+        **_columns(key, sales, seen),
     )
 
 

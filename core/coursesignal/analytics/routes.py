@@ -1,0 +1,212 @@
+"""/api/analytics: the reports over HTTP, for viewers and for API keys that may read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import unquote
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from litestar import Request, Response, Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter
+
+from coursesignal.analytics import daily, journey, purchases, reconciliation, sources, summary
+from coursesignal.analytics.export import MEDIA_TYPE, export
+from coursesignal.analytics.ledger import ledger
+from coursesignal.analytics.period import Wanted, asked
+from coursesignal.analytics.reading import reading
+from coursesignal.analytics.schemas import Ledger, ModelInfo, Reconciliation
+from coursesignal.auth.access import tenant as tenant_access
+from coursesignal.db.engine import Database
+from coursesignal.plugin import AttributionModel, Tenant
+from coursesignal.reports import (
+    DailyReport,
+    DrilldownReport,
+    PurchaseDetail,
+    RecentPurchases,
+    SourcesReport,
+    Summary,
+)
+
+Models = Mapping[str, AttributionModel]
+ModelParam = Annotated[str, QueryParameter(description="Slug of an attribution model; the tenant's default without.")]
+SourceParam = Annotated[str, QueryParameter(description="Only what is credited to this source.")]
+LimitParam = Annotated[int, QueryParameter(description="1 to 200.")]
+CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page before.")]
+
+ACCESS = tenant_access("viewer", scope="analytics:read")
+
+
+async def provide_wanted(
+    tenant: NamedDependency[Tenant],
+    range_: Annotated[str | None, QueryParameter(name="range", description="7d, 30d, 90d or all; 30d without.")] = None,
+    from_: Annotated[str | None, QueryParameter(name="from", description="First day, YYYY-MM-DD.")] = None,
+    to: Annotated[str | None, QueryParameter(description="Last day, included; today without.")] = None,
+) -> Wanted:
+    """The period the query asks for, in days of the tenant's zone."""
+    return asked(range_, from_, to, ZoneInfo(tenant.time_zone), datetime.now(UTC))
+
+
+@get("/summary", summary="The period on one card", operation_id="analyticsSummary")
+async def get_summary(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    model: ModelParam = "",
+    source: SourceParam = "",
+) -> Summary:
+    async with reading(db, tenant, models, wanted, model) as about:
+        return await summary.summarise(about, source)
+
+
+@get("/sources", summary="Revenue by source", operation_id="analyticsSources")
+async def get_sources(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    model: ModelParam = "",
+) -> SourcesReport:
+    async with reading(db, tenant, models, wanted, model) as about:
+        return await sources.by_source(about)
+
+
+@get(
+    "/drilldown/{source:path}", summary="One source by medium, campaign and content", operation_id="analyticsDrilldown"
+)
+async def get_drilldown(
+    request: Request[Any, Any, Any],
+    source: FromPath[str],
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    model: ModelParam = "",
+) -> DrilldownReport:
+    async with reading(db, tenant, models, wanted, model) as about:
+        return await sources.of_source(about, _literal(request, source))
+
+
+@get("/recent-purchases", summary="Purchases, newest first", operation_id="analyticsRecentPurchases")
+async def get_recent_purchases(
+    request: Request[Any, Any, Any],
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    model: ModelParam = "",
+    limit: LimitParam = 20,
+    cursor: CursorParam = "",
+) -> RecentPurchases:
+    """All there are, unless the query asks for a period."""
+    narrowed = wanted if {"range", "from", "to"} & request.query_params.keys() else "all"
+    async with reading(db, tenant, models, narrowed, model) as about:
+        return await purchases.recent(about, limit=limit, cursor=cursor)
+
+
+@get("/daily-revenue", summary="Revenue of every day", operation_id="analyticsDailyRevenue")
+async def get_daily_revenue(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+) -> DailyReport:
+    async with reading(db, tenant, models, wanted) as about:
+        return await daily.by_day(about)
+
+
+@get(
+    "/purchases/{purchase_id:uuid}", summary="One purchase and why it was credited so", operation_id="analyticsPurchase"
+)
+async def get_purchase(
+    purchase_id: FromPath[UUID],
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    model: ModelParam = "",
+) -> PurchaseDetail:
+    async with reading(db, tenant, models, "all", model) as about:
+        return await journey.purchase(about, purchase_id, models)
+
+
+@get("/ledger", summary="Purchases of the period with their credits", operation_id="analyticsLedger")
+async def get_ledger(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    model: ModelParam = "",
+    source: SourceParam = "",
+    limit: LimitParam = 50,
+    cursor: CursorParam = "",
+) -> Ledger:
+    purchases.check_limit(limit)
+    async with reading(db, tenant, models, wanted, model) as about:
+        return await ledger(about, limit=limit, cursor=cursor, source=source)
+
+
+@get("/reconciliation", summary="Do the credits add up to the money?", operation_id="analyticsReconciliation")
+async def get_reconciliation(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    model: ModelParam = "",
+) -> Reconciliation:
+    async with reading(db, tenant, models, wanted, model) as about:
+        return await reconciliation.reconcile(about)
+
+
+@get("/models", summary="The attribution models in use", operation_id="analyticsModels")
+async def get_models(
+    db: NamedDependency[Database], tenant: NamedDependency[Tenant], models: NamedDependency[Models]
+) -> list[ModelInfo]:
+    """The tenant's default first."""
+    async with reading(db, tenant, models) as about:
+        default = about.default_model
+    infos = [
+        ModelInfo(slug=model.slug, name=model.name, description=model.description, default=model.slug == default)
+        for model in models.values()
+    ]
+    return sorted(infos, key=lambda info: (not info.default, info.name))
+
+
+@get("/export", summary="A report as a CSV file", operation_id="analyticsExport", media_type=MEDIA_TYPE)
+async def get_export(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    report: Annotated[str, QueryParameter(description="sources, ledger or daily.")] = "sources",
+    model: ModelParam = "",
+) -> Response[bytes]:
+    """Decimal amounts, UTF-8; text that a spreadsheet would run as a formula is defused."""
+    async with reading(db, tenant, models, wanted, model) as about:
+        file = await export(about, report)
+    headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
+    return Response(file.content, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _literal(request: Request[Any, Any, Any], source: str) -> str:
+    """The source exactly as the path spells it; the router's own value has lost doubled and trailing slashes."""
+    raw: bytes | None = request.scope.get("raw_path")
+    _, found, rest = (raw or b"").partition(b"/drilldown/")
+    return unquote(rest.split(b"?")[0].decode("ascii", "replace")) if found else source.removeprefix("/")
+
+
+ROUTES = [
+    Router(
+        "/api/analytics",
+        route_handlers=[
+            get_summary, get_sources, get_drilldown, get_recent_purchases, get_daily_revenue, get_purchase, get_ledger,
+            get_reconciliation, get_models, get_export,
+        ],
+        dependencies={"wanted": Provide(provide_wanted)},
+        tags=["analytics"],
+        opt=ACCESS,
+    )
+]  # fmt: skip
