@@ -138,7 +138,8 @@ TENANCY = [
         """
         plugin text not null,
         granted boolean not null default true,
-        enabled boolean not null default false,
+        -- null: the tenant never decided, the plugin's manifest says
+        enabled boolean,
         settings jsonb not null default '{}',
         secrets bytea,
         settings_version int not null default 1,

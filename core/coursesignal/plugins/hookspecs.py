@@ -213,7 +213,7 @@ def migrate_settings(settings: Mapping[str, Any], from_version: int) -> Mapping[
 
 @hookspec
 def purge_tenant(ctx: Context[Any]) -> Awaitable[None] | None:
-    """Erase what the plugin keeps about the tenant outside its registered tables, which core empties itself; safe to run again."""
+    """Erase what the plugin keeps about the tenant outside its registered tables, which core empties. Safe to run again."""
 
 
 REGISTRATION = tuple(name for name in dict(globals()) if name.startswith("register_"))

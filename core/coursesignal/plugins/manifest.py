@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -20,11 +20,15 @@ Scope = Annotated[str, Meta(pattern=r"^[a-z_]+:[a-z_]+$")]
 Word = Annotated[str, Meta(pattern=r"^[a-z][a-z_]*$")]
 Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 
-RESERVED = frozenset(
-    "agencies api app audit auth charge core coursesignal credit cron docs drop event health inbox jobs mail merge metrics outbox "
-    "people person platforms plugin plugins public purchase rate refresh script sessions static sync tenants tracking users "
-    "visitors webhooks analytics sites connections commands migrate serve web worker demo doctor bench".split()
-)
+# fmt: off
+RESERVED = frozenset({
+    "agencies", "analytics", "api", "app", "audit", "auth", "bench", "charge", "commands", "connections", "core",
+    "coursesignal", "credit", "cron", "database", "demo", "docs", "doctor", "drop", "event", "health", "inbox",
+    "jobs", "mail", "merge", "metrics", "migrate", "outbox", "people", "person", "platforms", "plugin", "plugins",
+    "public", "purchase", "rate", "refresh", "script", "serve", "sessions", "sites", "static", "sync", "tenants",
+    "tracking", "users", "visitors", "web", "webhooks", "worker",
+})
+# fmt: on
 """Slugs that would collide with core's addresses, table names or commands."""
 
 
@@ -79,18 +83,37 @@ def find_package(slug: str, package: str) -> Path:
 
 def read_manifest(slug: str, folder: Path, *, bundled: bool = False) -> Manifest:
     """The checked manifest in ``folder`` of the plugin that ``plugins.toml`` calls ``slug``."""
-    path = folder / "plugin.toml"
+    raw = _read(slug, folder)
+    _check_api(slug, raw.get("api"))
     try:
-        manifest = msgspec.toml.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError:
-        mend = f"Add it beside __init__.py of the package {folder.name}."
-        raise PluginLoadError(slug, "it has no plugin.toml", mend) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        manifest = msgspec.convert(raw, Manifest)
+    except msgspec.ValidationError as error:
         mend = f"Correct plugin.toml of the package {folder.name}; docs/manifest.md lists its keys."
         raise PluginLoadError(slug, f"its plugin.toml is not valid: {error}", mend) from error
     manifest = _versioned(manifest, bundled=bundled)
     _check(slug, manifest)
     return manifest
+
+
+def _read(slug: str, folder: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads((folder / "plugin.toml").read_text("utf-8"))
+    except FileNotFoundError:
+        mend = f"Add it beside __init__.py of the package {folder.name}."
+        raise PluginLoadError(slug, "it has no plugin.toml", mend) from None
+    except ValueError as error:  # TOML or UTF-8
+        mend = f"Correct plugin.toml of the package {folder.name}."
+        raise PluginLoadError(slug, f"its plugin.toml is not TOML: {error}", mend) from error
+
+
+def _check_api(slug: str, api: object) -> None:
+    """Before anything else: a manifest of another API may have other keys."""
+    if not isinstance(api, int):
+        raise PluginLoadError(slug, "its plugin.toml names no API version", f"Add the line api = {API_VERSION}.")
+    if api != API_VERSION:
+        newer = "Update CourseSignal, or install" if api > API_VERSION else "Install"
+        reason = f"it is written for plugin API {api}, this is {API_VERSION}"
+        raise PluginLoadError(slug, reason, f"{newer} a version of it for API {API_VERSION}.")
 
 
 def _versioned(manifest: Manifest, *, bundled: bool) -> Manifest:
@@ -107,13 +130,8 @@ def _check(slug: str, manifest: Manifest) -> None:
         mend = f"Write [plugins.{manifest.slug}] in plugins.toml, and name its entry point {manifest.slug}."
         raise PluginLoadError(slug, f"its plugin.toml says slug = {manifest.slug!r}", mend)
     if slug in RESERVED:
-        raise PluginLoadError(slug, "core uses this slug itself", "Choose another slug; it is also the prefix of your tables.")
-    if manifest.api != API_VERSION:
-        mend = (
-            f"Install a version of it for API {API_VERSION}."
-            if manifest.api < API_VERSION
-            else f"Update CourseSignal, or install a version of it for API {API_VERSION}."
+        raise PluginLoadError(
+            slug, "core uses this slug itself", "Choose another slug; it is also the prefix of your tables."
         )
-        raise PluginLoadError(slug, f"it is written for plugin API {manifest.api}, this is {API_VERSION}", mend)
     if not manifest.version:
         raise PluginLoadError(slug, "its plugin.toml has no version", 'Add a line such as version = "1.0.0".')
