@@ -1,0 +1,18 @@
+"""A piece of the overview page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from coursesignal.plugin import Context, Panel
+from coursesignal_sample.notes import latest
+from coursesignal_sample.settings import SampleSettings
+
+
+async def load(ctx: Context[SampleSettings]) -> Mapping[str, object]:
+    return {"notes": await latest(ctx, 5)}
+
+
+LATEST_NOTES = Panel(
+    slug="latest_notes", title="Latest notes", slot="overview", template="sample/latest_notes.html", load=load
+)
