@@ -1,0 +1,21 @@
+"""What a creator enters to connect Kajabi."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from coursesignal.plugin import Secret, Settings
+
+Short = Meta(min_length=1, max_length=500)
+
+
+class KajabiCredentials(Settings):
+    """An API key of the account: Settings > Public API > Create User API Key."""
+
+    client_id: Annotated[str, Short, Meta(title="API key (client id)")]
+    client_secret: Annotated[Secret, Short, Meta(title="API secret (client secret)")]
+    site_id: Annotated[
+        str, Meta(title="Site id", max_length=40, description="Only needed when the account has several sites.")
+    ] = ""

@@ -1,0 +1,215 @@
+"""What each documented Kajabi payload means. The bodies are in ``payloads/kajabi``; their sources are named beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts, WebhookRequest
+from coursesignal_kajabi.connector import KajabiConnector
+from coursesignal_kajabi.resources import Resource
+from coursesignal_kajabi.translate import Known, transaction_event
+
+PAYLOADS = Path(__file__).parent / "payloads" / "kajabi"
+RECEIVED = datetime(2026, 3, 1, 13, tzinfo=UTC)
+SOLD = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
+PAT = Contact(email="pat@example.test", external_id="customer:71", name="Pat Example")
+MEMBER = Contact(email="pat@example.test", external_id="member:71", name="Pat Example")
+OFFER = Item(external_id="33", title="Example Offer")
+
+DOCUMENTED: dict[str, tuple[str, Sequence[PlatformEvent]]] = {
+    "api_payment_succeeded": (
+        "Kajabi/public_api_docs openapi.yaml, payment_succeeded_sample (offer null, no purchases relation)",
+        [
+            Charge(
+                external_id="9001", kind="sale", amount_minor=19_900, currency="USD", occurred_at=SOLD,
+                purchase_keys=("transaction:9001",), contact=PAT,
+            )
+        ],
+    ),
+    "api_purchase": (
+        "Kajabi/public_api_docs openapi.yaml, purchase_sample",
+        [
+            PurchaseFacts(
+                purchase_keys=("purchase:501",), occurred_at=datetime(2026, 3, 1, 12, tzinfo=UTC), contact=PAT, items=(OFFER,)
+            )
+        ],
+    ),
+    "api_order_created": (
+        "Kajabi/public_api_docs openapi.yaml, order_created_sample: the money is the transaction's, counted once",
+        [
+            Charge(
+                external_id="9001", kind="sale", amount_minor=1_000, currency="USD", occurred_at=SOLD,
+                purchase_keys=("transaction:9001", "order:800"), contact=PAT,
+                items=(Item(external_id="33", title="Example Offer", amount_minor=1_000),),
+            )
+        ],
+    ),
+    "ui_purchase_created": (
+        "captured UI event (ingles-ahorita/CRM test-kajabi-webhook.sh): flat under payload, integer ids",
+        [
+            Charge(
+                external_id="9001", kind="sale", amount_minor=4_900, currency="USD", occurred_at=SOLD,
+                purchase_keys=("transaction:9001", "subscription:6001", "member:71/offer:33"), contact=MEMBER,
+                items=(OFFER,), hints={"coupon": "10OFF"},
+            )
+        ],
+    ),
+    "ui_payment_succeeded": (
+        "keys that independent consumers of the UI event read: nested at the top level, no time",
+        [
+            Charge(
+                external_id="9001", kind="sale", amount_minor=4_900, currency="USD", occurred_at=RECEIVED,
+                purchase_keys=("transaction:9001", "member:71/offer:33"), contact=MEMBER, items=(OFFER,),
+            )
+        ],
+    ),
+    "ui_test_event": ("the UI's \"send test\": offer and member 0, never a sale", []),
+    "ui_order_created": ("UI cart event: carries no transaction id, so it books no money", []),
+}  # fmt: skip
+
+
+def request(body: bytes) -> WebhookRequest:
+    return WebhookRequest(body=body, headers={}, query={}, received_at=RECEIVED)
+
+
+def parsed(name: str) -> Sequence[PlatformEvent]:
+    return KajabiConnector().parse_webhook(request((PAYLOADS / f"{name}.json").read_bytes()))
+
+
+def changed(name: str, **attributes: object) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text())
+    body["payload"][0]["attributes"] |= attributes
+    return body
+
+
+def parsed_body(body: object) -> Sequence[PlatformEvent]:
+    return KajabiConnector().parse_webhook(request(json.dumps(body).encode()))
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_a_documented_payload_means_what_its_source_says(name: str) -> None:
+    assert list(parsed(name)) == list(DOCUMENTED[name][1]), DOCUMENTED[name][0]
+
+
+def test_every_recorded_body_is_tested() -> None:
+    assert {path.stem for path in PAYLOADS.glob("*.json")} - {"transactions_page"} == set(DOCUMENTED)
+
+
+def test_the_nested_variant_of_purchase_created_means_the_same_sale() -> None:
+    nested = {
+        "id": "x", "event": "purchase.created",
+        "payload": {
+            "offer": {"id": 33, "title": "Example Offer", "type": "single"},
+            "member": {"id": 71, "email": "pat@example.test", "name": "Pat Example"},
+            "transaction": {"id": 9001, "amount_paid": 4900, "currency": "USD"},
+        },
+    }  # fmt: skip
+    (charge,) = parsed_body(nested)
+    assert isinstance(charge, Charge)
+    assert (charge.external_id, charge.amount_minor, charge.contact) == ("9001", 4_900, MEMBER)
+    assert charge.purchase_keys == ("transaction:9001",), "a one-time purchase is not tied to others of the same offer"
+
+
+def test_ids_may_be_numbers_or_text() -> None:
+    body = changed("api_payment_succeeded")
+    body["payload"][0]["id"] = 9001
+    body["payload"][0]["relationships"]["customer"]["data"]["id"] = 71
+    body["payload"][1]["id"] = 71
+    assert list(parsed_body(body)) == list(DOCUMENTED["api_payment_succeeded"][1])
+
+
+def test_a_payload_is_read_by_type_and_not_by_position() -> None:
+    body = changed("api_payment_succeeded")
+    body["payload"].reverse()
+    assert list(parsed_body(body)) == list(DOCUMENTED["api_payment_succeeded"][1])
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [{"offer": {"data": {"id": "33", "type": "offers"}}}, {"offers": {"data": [{"id": 33, "type": "offers"}]}}],
+)
+def test_a_purchase_names_its_offer_singular_or_plural(relation: dict[str, Any]) -> None:
+    body = changed("api_purchase")
+    relations = body["payload"][0]["relationships"]
+    del relations["offer"]
+    relations |= relation
+    (facts,) = parsed_body(body)
+    assert facts.items == (OFFER,)
+
+
+@pytest.mark.parametrize("attributes", [
+    {"action": "free_purchase"}, {"action": "test"}, {"action": "subscription_update"}, {"action": "something_new"},
+    {"state": "failed"}, {"state": "initialized"}, {"amount_in_cents": 0},
+])  # fmt: skip
+def test_what_moved_no_money_is_not_booked(attributes: dict[str, object]) -> None:
+    assert list(parsed_body(changed("api_payment_succeeded", **attributes))) == []
+
+
+@pytest.mark.parametrize(("action", "kind"), [
+    ("charge", "sale"), ("subscribe", "sale"), ("subscription_charge", "renewal"), ("refund", "refund"), ("dispute", "dispute"),
+])  # fmt: skip
+@pytest.mark.parametrize("amount", [19_900, -19_900])
+def test_an_action_decides_the_kind_and_the_amount_has_no_sign(action: str, kind: str, amount: int) -> None:
+    (charge,) = parsed_body(changed("api_payment_succeeded", action=action, amount_in_cents=amount))
+    assert isinstance(charge, Charge)
+    assert (charge.kind, charge.amount_minor) == (kind, 19_900)
+
+
+def test_a_missing_currency_is_dollars_as_kajabi_says() -> None:
+    (charge,) = parsed_body(changed("api_payment_succeeded", currency=None))
+    assert isinstance(charge, Charge)
+    assert charge.currency == "USD"
+
+
+def test_a_refund_shares_the_sales_purchase_and_before_june_2026_its_buyer_and_offer() -> None:
+    page = json.loads((PAYLOADS / "transactions_page.json").read_text())["data"]
+
+    def keys(strip: bool) -> list[set[str]]:
+        found = []
+        for row in page:
+            relations = {k: v for k, v in row["relationships"].items() if not (strip and k == "purchases")}
+            resource = json.dumps({**row, "relationships": relations}).encode()
+            (charge,) = transaction_event(decode(resource), Known())
+            found.append(set(charge.purchase_keys))
+        return found
+
+    assert set.intersection(*keys(strip=False)) == {"purchase:501"}
+    assert set.intersection(*keys(strip=True)) == {"customer:71/offer:33"}
+
+
+def decode(body: bytes) -> Resource:
+    import msgspec
+
+    return msgspec.json.decode(body, type=Resource)
+
+
+def test_a_free_trial_start_is_noted_and_not_booked() -> None:
+    body = json.loads((PAYLOADS / "ui_payment_succeeded.json").read_text())
+    body["payment_transaction"]["amount_paid"] = 0
+    (facts,) = parsed_body(body)
+    assert isinstance(facts, PurchaseFacts)
+
+
+@pytest.mark.parametrize("event", ["form_submission", "tag_added", "tag_removed", "contact.created"])
+def test_topics_about_something_else_mean_nothing(event: str) -> None:
+    assert list(parsed_body({"id": "hash_id", "event": event, "payload": [{"whatever": 1}]})) == []
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"null", b"[]", b'"x"', b"{}", b"\xff\xfe", b"{", b"[" * 100_000, b'{"event": 7}',
+    b'{"event": "payment_succeeded"}', b'{"event": "payment_succeeded", "payload": {}}',
+    json.dumps(changed("api_payment_succeeded", amount_in_cents=2**70)).encode(),
+    json.dumps(changed("api_payment_succeeded", amount_in_cents="12.50")).encode(),
+    json.dumps(changed("api_payment_succeeded", created_at="yesterday")).encode(),
+    json.dumps(changed("api_payment_succeeded", currency="dollars")).encode(),
+    b'{"event": "payment.succeeded", "offer": {"id": 3}, "member": {"id": 4}}',
+])  # fmt: skip
+def test_an_unreadable_body_is_said_to_be_unreadable(body: bytes) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        KajabiConnector().parse_webhook(request(body))
