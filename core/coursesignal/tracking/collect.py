@@ -1,7 +1,7 @@
 """The outer ASGI application: answers the public tracking paths itself, before Litestar's layers, and hands on everything else.
 
-A submission goes through named steps: read, parse, find the site, spend its rate, stamp, commit, answer. Nothing that can wait for
-the pipeline happens here.
+A submission goes through named steps: read, parse, find the site, spend its rate, stamp, commit, answer. Nothing that can wait
+for the pipeline happens here.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from coursesignal.settings import Settings
 from coursesignal.tracking import script
 from coursesignal.tracking.bucket import TokenBuckets
 from coursesignal.tracking.commit import GroupCommit
-from coursesignal.tracking.intake import Sender, Site, host_of, parse, stamp, utc_now
+from coursesignal.tracking.intake import Sender, Site, parse, stamp, utc_now
 from coursesignal.tracking.reasons import DropReason
 from coursesignal.tracking.schemas import CollectOut
 from coursesignal.tracking.sitecache import SiteCache
+from coursesignal.tracking.urls import host_of
 from coursesignal.tracking.wire import (
     ANY_ORIGIN,
     JSON,
@@ -135,9 +136,7 @@ class CollectApp:
             return _encode(CollectOut(len(events)))
         self._spend(site)
         sender = Sender(user_agent, self._ip_hash(scope, site), origin)
-        rows, dropped = stamp(
-            submission.visitor_id, events, site, sender, utc_now(), may_hold_nul=b"\\u0000" in body
-        )
+        rows, dropped = stamp(submission.visitor_id, events, site, sender, utc_now(), may_hold_nul=b"\\u0000" in body)
         await self._commit.store(rows, [(site, drop.reason) for drop in dropped])
         return _encode(CollectOut(len(rows), tuple(dropped)))
 

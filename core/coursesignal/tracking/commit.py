@@ -1,7 +1,7 @@
 """Group commit: requests that arrive together share one transaction, and each is answered after its commit.
 
-Natural batching: while a flush is under way the next batch gathers. A batch that cannot be stored fails its own waiters only, with
-:class:`~coursesignal.errors.Busy`; storing is idempotent, so they may simply send again.
+Natural batching: while a flush is under way the next batch gathers. A batch that cannot be stored fails its own waiters only,
+with :class:`~coursesignal.errors.Busy`; storing is idempotent, so they may simply send again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ with rows as (
     select * from unnest(
         $1::uuid[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[],
         $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[]
-    ) as r (tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props, user_agent, ip_hash)
+    ) as r (tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props, user_agent,
+        ip_hash)
 ), stored as (
     insert into events (tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props,
         user_agent, ip_hash)
@@ -184,7 +185,9 @@ def _arguments(batch: Iterable[Submission]) -> list[object]:
         rows += some_rows
         drops += some_drops
     rows.sort(key=_lock_order)
-    columns: list[object] = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(_COLUMNS)]
+    columns: list[object] = (
+        [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(_COLUMNS)]
+    )
     return [*columns, *_drops_by_tenant(drops)]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from coursesignal.errors import BadRequest, FieldError
 from coursesignal.tracking.reasons import DropReason
 from coursesignal.tracking.schemas import CollectIn, Dropped, EventIn
+from coursesignal.tracking.urls import host_matches, host_of
 
 MAX_AGE = timedelta(days=31)
 MAX_AHEAD = timedelta(days=1)
@@ -24,7 +24,20 @@ MAX_PROPS_BYTES = 16 * 1024
 MAX_PROPS_DEPTH = 8
 
 Row = tuple[
-    UUID, UUID, datetime, UUID, UUID, str, str | None, str | None, str | None, str | None, str | None, str | None, str, bytes
+    UUID,
+    UUID,
+    datetime,
+    UUID,
+    UUID,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str,
+    bytes,
 ]
 """tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props, user_agent, ip_hash"""
 
@@ -58,7 +71,9 @@ def parse(body: bytes) -> tuple[CollectIn, Sequence[EventIn]]:
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at ")
         path = where.strip("`").removeprefix("$").lstrip(".").replace("[", ".").replace("]", "")
-        raise BadRequest("The body is not as it should be.", detail=str(error), errors=[FieldError(path, message)]) from None
+        raise BadRequest(
+            "The body is not as it should be.", detail=str(error), errors=[FieldError(path, message)]
+        ) from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
     except UnicodeDecodeError:
@@ -70,7 +85,8 @@ def parse(body: bytes) -> tuple[CollectIn, Sequence[EventIn]]:
     if submission.event and not submission.events:
         return submission, (submission.event,)
     raise BadRequest(
-        "Send `events`, or one `event`.", errors=[FieldError("events", "Exactly one of `events` and `event` is required.")]
+        "Send `events`, or one `event`.",
+        errors=[FieldError("events", "Exactly one of `events` and `event` is required.")],
     )
 
 
@@ -119,19 +135,6 @@ def refusal(event: EventIn, site: Site, sender: Sender, *, may_hold_nul: bool) -
     return None
 
 
-def host_matches(host: str, allowed: Sequence[str]) -> bool:
-    """Whether ``host`` is one of ``allowed`` or a subdomain of one."""
-    return any(host == name or host.endswith("." + name) for name in allowed)
-
-
-def host_of(url: str) -> str:
-    """The lower-case host name of a URL, empty when it has none or cannot be read."""
-    try:
-        return (urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
 def _host_allowed(url: str | None, origin_host: str, allowed: Sequence[str]) -> bool:
     """Every host the request names must be allowed, and it must name one."""
     hosts = [host for host in (host_of(url) if url else None, origin_host or None) if host is not None]
@@ -157,7 +160,9 @@ def _usable_email(email: str | None) -> bool:
     if email is None:
         return False
     local, at, domain = email.strip().rpartition("@")
-    return bool(at and local and domain) and not any(character.isspace() or character < " " for character in email.strip())
+    return bool(at and local and domain) and not any(
+        character.isspace() or character < " " for character in email.strip()
+    )
 
 
 def _props_text(props: dict[str, Any]) -> tuple[str | None, DropReason | None]:

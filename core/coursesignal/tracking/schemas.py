@@ -97,7 +97,9 @@ class SitesOut(msgspec.Struct, frozen=True):
 
 
 SiteName = Annotated[str, Meta(min_length=1, max_length=100)]
-HostList = Annotated[list[str], Meta(max_length=50, description="Host names; each includes its subdomains. Empty: any host.")]
+HostList = Annotated[
+    list[str], Meta(max_length=50, description="Host names; each includes its subdomains. Empty: any host.")
+]
 
 
 class SiteIn(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from html import escape
 from pathlib import Path
 
 from coursesignal.tracking.schemas import Instructions
 
-TRACKER = (Path(__file__).parent / "static" / "t.js").read_bytes()
+
+def _compact(source: str) -> str:
+    """The script without comments and indentation; it holds no text that could be mistaken for either."""
+    return "\n".join(
+        line.strip() for line in re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL).splitlines() if line.strip()
+    )
+
+
+TRACKER = _compact((Path(__file__).parent / "static" / "t.js").read_text(encoding="utf-8")).encode()
 ETAG = f'"{hashlib.sha256(TRACKER).hexdigest()[:32]}"'
 CACHE_CONTROL = "public, max-age=3600, stale-while-revalidate=86400"
 
@@ -39,7 +48,7 @@ INSTRUCTIONS = Instructions(
         "2. Use the same snippet on your blog, your landing pages and your checkout, also on other domains.\n"
         "3. Where somebody gives you their e-mail address, call CourseSignal.identify(email): "
         "the sale then finds its way back to the visit.\n"
-        "4. For something else worth counting call CourseSignal.track(\"watched-webinar\", {minutes: 42}).\n"
+        '4. For something else worth counting call CourseSignal.track("watched-webinar", {minutes: 42}).\n'
         "5. Open your website in a new tab and come back here: the status changes to Receiving within a few seconds."
     ),
 )

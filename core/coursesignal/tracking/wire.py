@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from litestar.types import Receive, Scope, Send
+from litestar.types import Receive, Send
 
 from coursesignal.errors import BadRequest, CourseSignalError, FieldError, Refused, TooLarge
 
@@ -74,12 +74,18 @@ async def respond_refused(send: Send, refused: Refused) -> None:
     if isinstance(refused, TooLarge):
         headers.append((b"connection", b"close"))
     problem = _Problem(
-        f"https://coursesignal.example/problems/{refused.kind}", refused.title, refused.status, refused.detail, refused.errors
+        f"https://coursesignal.example/problems/{refused.kind}",
+        refused.title,
+        refused.status,
+        refused.detail,
+        refused.errors,
     )
     await respond(send, refused.status, headers, _encode(problem))
 
 
 async def respond_method_not_allowed(send: Send, allowed: str) -> None:
     """405, naming what is allowed."""
-    problem = _Problem("https://coursesignal.example/problems/method-not-allowed", "Use another method.", 405, f"Allowed: {allowed}.")
+    problem = _Problem(
+        "https://coursesignal.example/problems/method-not-allowed", "Use another method.", 405, f"Allowed: {allowed}."
+    )
     await respond(send, 405, [_PROBLEM, ANY_ORIGIN, (b"allow", allowed.encode())], _encode(problem))

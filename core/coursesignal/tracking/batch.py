@@ -1,0 +1,115 @@
+"""What the pipeline's steps pass along: one batch of one tenant's events, and what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from coursesignal.plugin import ChannelRule
+from coursesignal.tracking.origins import Origin, read_origin
+from coursesignal.tracking.reasons import DropReason
+
+_RANK = {"pageview": 0, "custom": 1, "identify": 2}
+
+
+@dataclass(slots=True)
+class Event:
+    """One stored event; ``session_id`` is set once it has been put into a session."""
+
+    event_id: UUID
+    occurred_at: datetime
+    received_at: datetime
+    site_id: UUID
+    visitor_id: UUID
+    type: str
+    url: str
+    referrer: str
+    email: str | None
+    user_agent: str
+    session_id: UUID | None = None
+    origin: Origin | None = None
+
+    @property
+    def order(self) -> tuple[datetime, int, UUID]:
+        """Where it stands in its visitor's history, whenever it arrived; a page view comes before what it led to."""
+        return (self.occurred_at, _RANK.get(self.type, 3), self.event_id)
+
+    def read_origin(self, own_hosts: Sequence[str]) -> Origin:
+        """Where it came from, read once."""
+        if self.origin is None:
+            self.origin = read_origin(self.url, self.referrer, own_hosts)
+        return self.origin
+
+
+@dataclass(slots=True)
+class Session:
+    """One visit: events of one visitor with no gap above 30 minutes. ``last_key`` is the origin of its latest touch."""
+
+    id: UUID
+    visitor_id: UUID
+    site_id: UUID
+    started_at: datetime
+    ended_at: datetime
+    landing_url: str
+    pageviews: int = 0
+    events: int = 0
+    last_key: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Touch:
+    """An event that says where its visitor came from."""
+
+    event: Event
+    session_id: UUID
+    origin: Origin
+
+
+@dataclass(slots=True)
+class Visits:
+    """What the batch did to its visitors' sessions and touches."""
+
+    sessions: list[Session] = field(default_factory=list)
+    touches: list[Touch] = field(default_factory=list)
+    moved: list[Event] = field(default_factory=list)
+    """Events of earlier batches that now belong to another session."""
+    gone_sessions: list[UUID] = field(default_factory=list)
+    """Sessions that a late event joined to an earlier one."""
+    gone_touches: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """(touch, visitor) of touches that a late event made superfluous."""
+    rewritten_visitors: set[UUID] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One transaction's work, from claim to announcement."""
+
+    tenant_id: UUID
+    rules: Sequence[ChannelRule]
+    claimed: bool = False
+    event_ids: list[UUID] = field(default_factory=list)
+    first_at: datetime = datetime.min
+    last_at: datetime = datetime.max
+    time_zone: str = "UTC"
+    own_hosts: Mapping[UUID, tuple[str, ...]] = field(default_factory=dict[UUID, tuple[str, ...]])
+    drops: Counter[tuple[date, UUID, str]] = field(default_factory=Counter[tuple[date, UUID, str]])
+    events: list[Event] = field(default_factory=list)
+    bots: list[Event] = field(default_factory=list)
+    visits: Visits = field(default_factory=Visits)
+    new_touches: list[UUID] = field(default_factory=list)
+    touched_visitors: set[UUID] = field(default_factory=set)
+    people: Mapping[UUID, UUID] = field(default_factory=dict[UUID, UUID])
+    """Known people by visitor, of this batch's visitors."""
+    processed: int = 0
+
+    def drop(self, day: date, site_id: UUID, reason: DropReason) -> None:
+        """Count one refused event."""
+        self.drops[day, site_id, reason.value] += 1
+
+
+Connection = Any
+"""An asyncpg connection inside the tenant's transaction; asyncpg has no types of its own."""

@@ -1,0 +1,18 @@
+"""Referrers that brought nobody: payment pages, logins, course platforms. They would steal the credit from what did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coursesignal.tracking.data import sections
+from coursesignal.tracking.urls import host_matches, host_of, path_of, same_site
+
+_EXCLUDED = frozenset(host for hosts in sections("excluded_referrers.txt").values() for host in hosts)
+
+
+def brought_nobody(referrer: str, page_host: str, own_hosts: Sequence[str]) -> bool:
+    """Whether a referrer is the site itself, or a stop on the way such as a payment or login page."""
+    host = host_of(referrer)
+    if not host or same_site(host, page_host) or host_matches(host, own_hosts) or host_matches(host, _EXCLUDED):
+        return True
+    return host_matches(host, ("facebook.com",)) and "/dialog/" in path_of(referrer) + "/"

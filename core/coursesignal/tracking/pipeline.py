@@ -1,0 +1,88 @@
+"""From stored events to visitors, sessions and touches: the steps, in order, one transaction per batch.
+
+Everything a batch does, from taking its commits off the queue to marking its events, happens in one transaction: a crash changes
+nothing, and the batch is worked on again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+from coursesignal.db.engine import Database
+from coursesignal.plugin import ChannelRule
+from coursesignal.tracking.batch import Batch, Connection
+from coursesignal.tracking.claiming import (
+    claim,
+    load_events,
+    mark_processed,
+    remove_repeats,
+    set_bots_aside,
+    strip_addresses,
+)
+from coursesignal.tracking.following import announce, count_drops, identify, mark_opt_ins
+from coursesignal.tracking.visits import form_sessions, meet_visitors, store_sessions, store_touches
+
+logger = logging.getLogger(__name__)
+
+MAX_TENANTS = 1000
+MAX_BATCHES = 20
+"""In a row for one tenant, before the next one's turn."""
+
+Step = Callable[[Connection, Batch], Awaitable[None]]
+
+STEPS: tuple[Step, ...] = (
+    load_events,
+    remove_repeats,
+    set_bots_aside,
+    strip_addresses,
+    meet_visitors,
+    form_sessions,
+    store_sessions,
+    store_touches,
+    mark_processed,
+    mark_opt_ins,
+    identify,
+    count_drops,
+    announce,
+)
+"""What happens to a claimed batch."""
+
+
+async def drain(db: Database, tenant_id: UUID, channel_rules: Sequence[ChannelRule]) -> int:
+    """Process a tenant's stored events, up to MAX_BATCHES batches, and return how many; 0 when another worker is at it."""
+    processed = 0
+    for _ in range(MAX_BATCHES):
+        batch = await _process_batch(db, tenant_id, channel_rules)
+        if not batch.claimed:
+            break
+        processed += batch.processed
+    return processed
+
+
+async def drain_all(db: Database, channel_rules: Sequence[ChannelRule]) -> int:
+    """Process what every tenant has waiting; one tenant's failure is raised after the others had their turn."""
+    async with db.control() as conn:
+        rows = await conn.fetch("select tenant_id from door_tenants_with_events($1)", MAX_TENANTS)
+    processed = 0
+    failure: Exception | None = None
+    for row in rows:
+        try:
+            processed += await drain(db, row["tenant_id"], channel_rules)
+        except Exception as error:
+            logger.exception("events of tenant %s could not be processed; they stay queued", row["tenant_id"])
+            failure = error
+    if failure is not None:
+        raise failure
+    return processed
+
+
+async def _process_batch(db: Database, tenant_id: UUID, channel_rules: Sequence[ChannelRule]) -> Batch:
+    batch = Batch(tenant_id, channel_rules)
+    async with db.tenant(tenant_id) as conn:
+        await claim(conn, batch)
+        if batch.claimed:
+            for step in STEPS:
+                await step(conn, batch)
+    return batch

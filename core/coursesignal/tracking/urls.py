@@ -1,0 +1,91 @@
+"""Reading addresses as the web sends them: never raises, never lower-cases what a tenant may need literally."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from coursesignal.tracking.data import sections
+
+MAX_PARAMETERS = 200
+
+PERSONAL_PARAMETERS = frozenset({"mc_eid", "_kx", "_hsenc", "ck_subscriber_id", "email", "e-mail", "email_address"})
+"""Parameters that identify a person: stripped from stored addresses."""
+_MARKERS = ("mc_eid", "_kx", "_hsenc", "ck_subscriber_id", "mail", "MAIL", "Mail")
+_SHARED_SUFFIXES = frozenset(ending for endings in sections("shared_suffixes.txt").values() for ending in endings)
+
+
+def host_of(url: str) -> str:
+    """The lower-case host name, empty when there is none or it cannot be read."""
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def path_of(url: str) -> str:
+    """The path without query and fragment; "/" for none, empty for an address that cannot be read."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.path or ("/" if parts.netloc else "")
+
+
+def without_www(host: str) -> str:
+    """The host as people call it."""
+    return host.removeprefix("www.")
+
+
+def host_matches(host: str, names: Collection[str]) -> bool:
+    """Whether ``host`` is one of ``names`` or a subdomain of one."""
+    while host:
+        if host in names:
+            return True
+        host = host.partition(".")[2]
+    return False
+
+
+def parameters(url: str) -> Mapping[str, str]:
+    """First non-empty value of every parameter, names in lower case; those of the fragment fill what the query leaves open."""
+    try:
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, max_num_fields=MAX_PARAMETERS) if parts.query else []
+        if "=" in parts.fragment:
+            pairs += parse_qsl(parts.fragment.rpartition("?")[2], max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        # A percent-encoded NUL passed the gate as text; it cannot be stored.
+        found.setdefault(name.lower(), value.replace("\x00", "").strip())
+    return found
+
+
+def strip_personal(url: str) -> str:
+    """The address without parameters that identify a person; untouched, byte for byte, when it has none."""
+    if not any(name in url for name in _MARKERS):
+        return url
+    try:
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return url
+    kept = [(name, value) for name, value in pairs if name.lower() not in PERSONAL_PARAMETERS]
+    return url if len(kept) == len(pairs) else parts._replace(query=urlencode(kept)).geturl()
+
+
+@lru_cache(maxsize=4096)
+def registrable(host: str) -> str:
+    """The part of a host name that one owner registered, by a short list of suffixes: shop.example.co.uk → example.co.uk."""
+    labels = host.split(".")
+    if len(labels) <= 2 or labels[-1].isdigit():
+        return host
+    suffix = ".".join(labels[-2:])
+    return ".".join(labels[-3:] if suffix in _SHARED_SUFFIXES else labels[-2:])
+
+
+def same_site(one: str, other: str) -> bool:
+    """Whether two host names belong to one owner."""
+    return bool(one) and registrable(one) == registrable(other)
