@@ -1,0 +1,178 @@
+"""What a call into a plugin is handed: one tenant, its settings, its rows, and nothing of the installation."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from coursesignal.analytics.reader import Reports
+from coursesignal.db.engine import Database
+from coursesignal.errors import NotFound
+from coursesignal.jobs import outbox
+from coursesignal.jobs.mail import queue_mail
+from coursesignal.plugin import PluginError, Settings, Tenant
+from coursesignal.plugins.gate import models_for
+from coursesignal.plugins.host import Host
+from coursesignal.plugins.http import client
+from coursesignal.plugins.loaded import LoadedPlugin
+from coursesignal.plugins.states import enabled_plugins, read_state, settings_of
+from coursesignal.plugins.templates import one_line, render_mail
+
+
+class TenantDatabase:
+    """Transactions of one tenant, whatever the plugin does."""
+
+    def __init__(self, database: Database, tenant_id: UUID) -> None:
+        self._database = database
+        self._tenant_id = tenant_id
+
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection]:
+        """A transaction bound to the tenant; inside another one it joins that."""
+        return self._database.tenant(self._tenant_id)
+
+
+class _BaseContext:
+    """Implements :class:`coursesignal.plugin.BaseContext`."""
+
+    def __init__(self, host: Host, plugin: LoadedPlugin, tenant: Tenant, enabled: frozenset[str]) -> None:
+        self._host = host
+        self._plugin = plugin
+        self._enabled = enabled
+        self.tenant = tenant
+        self.db = TenantDatabase(host.database, tenant.id)
+        self.log = logging.LoggerAdapter(
+            logging.getLogger(f"coursesignal.plugins.{plugin.slug}"), {"plugin": plugin.slug, "tenant": tenant.slug}
+        )
+
+    @cached_property
+    def http(self) -> httpx.AsyncClient:
+        return client(self._plugin.slug, self._plugin.manifest.reaches, self._override, self._base_url)
+
+    @cached_property
+    def reports(self) -> Reports:
+        return Reports(self._host.database, self.tenant, models_for(self._host.registry, self._enabled))
+
+    async def enqueue(
+        self, job: str, /, *, run_at: datetime | None = None, key: str | None = None, **kwargs: Any
+    ) -> None:
+        declared = self._plugin.job(job)
+        slug = self._plugin.slug
+        if declared is None:
+            known = ", ".join(j.name for j in self._plugin.declared.jobs) or "none"
+            raise PluginError(f"plugin {slug!r}: there is no job {job!r}. Its jobs are: {known}.")
+        async with self.db.transaction() as conn:
+            await outbox.enqueue(
+                conn,
+                self.tenant.id,
+                f"{slug}.{job}",
+                kwargs,
+                plugin=slug,
+                run_at=run_at,
+                key=None if key is None else f"{slug}.{job}:{key}",
+                max_attempts=declared.retries + 1,
+            )
+
+    async def send_email(self, template: str, to: str, /, *, key: str, **values: Any) -> None:
+        slug = self._plugin.slug
+        mail = next((m for m in self._plugin.declared.email_templates if m.slug == template), None)
+        if mail is None:
+            known = ", ".join(m.slug for m in self._plugin.declared.email_templates) or "none"
+            raise PluginError(f"plugin {slug!r}: there is no mail {template!r}. Its mails are: {known}.")
+        one_line(slug, "recipient", to)
+        rendered = render_mail(self._plugin, mail, {**values, "tenant": self.tenant, **self._mail_values()})
+        async with self.db.transaction() as conn:
+            await queue_mail(
+                conn,
+                self._host.keys,
+                to=to,
+                subject=rendered.subject,
+                text=rendered.text,
+                html=rendered.html,
+                key=f"{self.tenant.id}:{slug}.{template}:{key}",
+                tenant_id=self.tenant.id,
+            )
+
+    def _mail_values(self) -> Mapping[str, object]:
+        return {}
+
+    @property
+    def _override(self) -> str | None:
+        """The operator's address for the plugin's platform, read anew: demos and tests set it late."""
+        return self._host.settings.platform_urls.get(self._plugin.slug)
+
+    @property
+    def _base_url(self) -> str:
+        return ""
+
+
+class PluginContext(_BaseContext):
+    """Implements :class:`coursesignal.plugin.Context`."""
+
+    def __init__(
+        self, host: Host, plugin: LoadedPlugin, tenant: Tenant, enabled: frozenset[str], settings: Settings
+    ) -> None:
+        super().__init__(host, plugin, tenant, enabled)
+        self.settings = settings
+
+    def _mail_values(self) -> Mapping[str, object]:
+        return {"settings": self.settings}
+
+
+class PluginConnectionContext(_BaseContext):
+    """Implements :class:`coursesignal.plugin.ConnectionContext`."""
+
+    def __init__(
+        self,
+        host: Host,
+        plugin: LoadedPlugin,
+        tenant: Tenant,
+        *,
+        credentials: Settings,
+        webhook_url: str = "",
+        memo: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(host, plugin, tenant, frozenset())
+        self.credentials = credentials
+        self.webhook_url = webhook_url
+        self.memo: Mapping[str, Any] = memo or {}
+
+    @property
+    def base_url(self) -> str:
+        return self._override or self._plugin.declared.connectors[0].api_url
+
+    @property
+    def _base_url(self) -> str:
+        return self.base_url
+
+
+async def find_tenant(conn: asyncpg.Connection, tenant_id: UUID) -> Tenant:
+    """The tenant of that id; raises NotFound."""
+    row = await conn.fetchrow("select id, slug, name, currency, time_zone from tenants where id = $1", tenant_id)
+    if row is None:
+        raise NotFound
+    return Tenant(**dict(row))
+
+
+async def open_context(host: Host, tenant_id: UUID, slug: str, *, even_if_off: bool = False) -> PluginContext:
+    """The context of plugin ``slug`` for one tenant.
+
+    Raises NotFound when the tenant does not have the plugin on (unless ``even_if_off``), SettingsUnreadable.
+    """
+    plugin = host.registry.by_slug.get(slug)
+    if plugin is None:
+        raise NotFound
+    async with host.database.tenant(tenant_id) as conn:
+        tenant = await find_tenant(conn, tenant_id)
+        enabled = await enabled_plugins(conn, tenant_id, host.registry)
+        if slug not in enabled and not even_if_off:
+            raise NotFound
+        state = await read_state(conn, tenant_id, plugin, host.keys.box)
+    return PluginContext(host, plugin, tenant, enabled, settings_of(plugin, state))
