@@ -1,1 +1,1 @@
-"""security."""
+"""Secrets and proofs: keys, sealed fields, passwords, tokens."""
