@@ -1,1 +1,1 @@
-"""jobs."""
+"""Durable work: the outbox is the record, the queue only carries."""

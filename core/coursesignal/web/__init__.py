@@ -1,1 +1,1 @@
-"""web."""
+"""What every route shares: problems, limits, headers, health, metrics."""

@@ -1,0 +1,71 @@
+"""Put work on record, in the transaction that makes it necessary.
+
+A row is an event to fan out, a hook call of one plugin, or a job. Nothing here runs it: the relay leases due rows on the
+database's clock and workers run them, at least once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from coursesignal.db.ids import uuid7
+from coursesignal.events import Event
+
+CHANNEL = "coursesignal_outbox"
+"""Notified on commit, so that relays need not poll fast."""
+Kind = Literal["event", "hook", "job"]
+MAX_ATTEMPTS = 8
+
+INSERT = """
+    insert into outbox (tenant_id, id, kind, plugin, name, payload, dedupe_key, run_at, max_attempts)
+    values ($1, $2, $3, $4, $5, $6, $7, coalesce($8, clock_timestamp()), $9)
+    on conflict (tenant_id, dedupe_key) do nothing
+    returning id
+"""
+
+
+async def publish(conn: asyncpg.Connection, event: Event) -> None:
+    """Announce ``event`` to the plugins of its tenant once this transaction has committed."""
+    payload = msgspec.to_builtins(event)
+    await put(conn, event.tenant_id, "event", event.name, payload, key=f"event:{event.id}")
+
+
+async def enqueue(
+    conn: asyncpg.Connection,
+    tenant_id: UUID,
+    name: str,
+    payload: Mapping[str, Any],
+    *,
+    plugin: str = "",
+    run_at: datetime | None = None,
+    key: str | None = None,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> None:
+    """Have the job ``name`` run once this transaction has committed; the same ``key`` twice is one job."""
+    await put(conn, tenant_id, "job", name, payload, plugin=plugin, run_at=run_at, key=key, max_attempts=max_attempts)
+
+
+async def put(
+    conn: asyncpg.Connection,
+    tenant_id: UUID,
+    kind: Kind,
+    name: str,
+    payload: Mapping[str, Any],
+    *,
+    plugin: str = "",
+    run_at: datetime | None = None,
+    key: str | None = None,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> bool:
+    """Insert one row; False when its key was there already."""
+    values = (tenant_id, uuid7(), kind, plugin, name, dict(payload), key, run_at, max_attempts)
+    inserted = await conn.fetchval(INSERT, *values)
+    if inserted is not None:
+        await conn.execute(f"notify {CHANNEL}")
+    return inserted is not None
