@@ -39,7 +39,7 @@ class TenantDatabase:
         return self._database.tenant(self._tenant_id)
 
 
-class _BaseContext:
+class PluginBaseContext:
     """Implements :class:`coursesignal.plugin.BaseContext`."""
 
     def __init__(self, host: Host, plugin: LoadedPlugin, tenant: Tenant, enabled: frozenset[str]) -> None:
@@ -54,7 +54,7 @@ class _BaseContext:
 
     @cached_property
     def http(self) -> httpx.AsyncClient:
-        return client(self._plugin.slug, self._plugin.manifest.reaches, self._override, self._base_url)
+        return client(self._plugin, self._host.settings.platform_urls.get(self._plugin.slug))
 
     @cached_property
     def reports(self) -> Reports:
@@ -103,17 +103,8 @@ class _BaseContext:
     def _mail_values(self) -> Mapping[str, object]:
         return {}
 
-    @property
-    def _override(self) -> str | None:
-        """The operator's address for the plugin's platform, read anew: demos and tests set it late."""
-        return self._host.settings.platform_urls.get(self._plugin.slug)
 
-    @property
-    def _base_url(self) -> str:
-        return ""
-
-
-class PluginContext(_BaseContext):
+class PluginContext(PluginBaseContext):
     """Implements :class:`coursesignal.plugin.Context`."""
 
     def __init__(
@@ -126,31 +117,10 @@ class PluginContext(_BaseContext):
         return {"settings": self.settings}
 
 
-class PluginConnectionContext(_BaseContext):
-    """Implements :class:`coursesignal.plugin.ConnectionContext`."""
-
-    def __init__(
-        self,
-        host: Host,
-        plugin: LoadedPlugin,
-        tenant: Tenant,
-        *,
-        credentials: Settings,
-        webhook_url: str = "",
-        memo: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(host, plugin, tenant, frozenset())
-        self.credentials = credentials
-        self.webhook_url = webhook_url
-        self.memo: Mapping[str, Any] = memo or {}
-
-    @property
-    def base_url(self) -> str:
-        return self._override or self._plugin.declared.connectors[0].api_url
-
-    @property
-    def _base_url(self) -> str:
-        return self.base_url
+def base_context(host: Host, tenant: Tenant, slug: str) -> PluginBaseContext:
+    """What a connector of plugin ``slug`` works with, besides its connection; needs no look at the database."""
+    plugin = host.registry.by_slug[slug]
+    return PluginBaseContext(host, plugin, tenant, frozenset({slug, *plugin.manifest.requires}))
 
 
 async def find_tenant(conn: asyncpg.Connection, tenant_id: UUID) -> Tenant:

@@ -1,4 +1,4 @@
-"""A settings class as a form: its JSON Schema, its secrets, and the checking of what somebody filled in."""
+"""A settings class as a form: its secrets, and the checking of what somebody filled in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import FieldInfo
 
+from coursesignal.connections.forms import form_schema
 from coursesignal.errors import FieldError, Invalid
 from coursesignal.plugin import Settings
 
@@ -18,14 +19,6 @@ MAX_BYTES = 64 * 1024
 MISSING = "Is required."
 
 Values = Mapping[str, Any]
-
-
-def form_schema(cls: type[Settings]) -> dict[str, Any]:
-    """The JSON Schema of ``cls`` as one object; secret fields are ``writeOnly`` strings of format "password"."""
-    schema = msgspec.json.schema(cls)
-    definitions: dict[str, Any] = schema.pop("$defs", {})
-    top = definitions.pop(cls.__name__, schema)
-    return {**top, "$defs": definitions} if definitions else dict(top)
 
 
 def form_problem(cls: type[Settings]) -> tuple[str, str] | None:

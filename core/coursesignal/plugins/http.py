@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import httpx
 
+from coursesignal import __version__
 from coursesignal.plugin import HostRefused
+from coursesignal.plugins.loaded import LoadedPlugin
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0, pool=5.0)
 CONNECT_RETRIES = 2
@@ -19,14 +19,17 @@ LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=10, keepaliv
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncHTTPTransport] = WeakKeyDictionary()
 
 
-def client(slug: str, may_reach: Callable[[str], bool], override: str | None, base_url: str = "") -> httpx.AsyncClient:
+def client(plugin: LoadedPlugin, override: str | None) -> httpx.AsyncClient:
     """A client for one context. It shares connections with all others of the process, but no cookies.
 
-    ``override`` is the operator's address for the plugin's platform; it is allowed whatever the manifest says.
+    ``override`` is the operator's address for a demo or a test: every host of the manifest is then reached there. Relative
+    addresses are those of the plugin's connector.
     """
+    connectors = plugin.declared.connectors
     return httpx.AsyncClient(
-        transport=_Gate(slug, may_reach, override),
-        base_url=base_url,
+        transport=_Gate(plugin.slug, plugin.manifest.reaches, override),
+        base_url=connectors[0].api_url if connectors else "",
+        headers={"user-agent": f"CourseSignal/{__version__} ({plugin.slug} {plugin.manifest.version})"},
         timeout=TIMEOUT,
         trust_env=False,
         follow_redirects=False,
@@ -39,16 +42,20 @@ class _Gate(httpx.AsyncBaseTransport):
     def __init__(self, slug: str, may_reach: Callable[[str], bool], override: str | None) -> None:
         self._slug = slug
         self._may_reach = may_reach
-        self._override = _origin(override) if override else None
+        self._override = httpx.URL(override) if override else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
-        overridden = self._override == _origin(str(url))
-        if not overridden and not (url.scheme == "https" and self._may_reach(url.host)):
+        if url.scheme != "https" or not self._may_reach(url.host):
             raise HostRefused(
                 f"plugin {self._slug!r}: {url.scheme}://{url.host} is not among its hosts. "
-                f'Add "{url.host}" to hosts in its plugin.toml and use https.'
+                f'Use https, and add "{url.host}" to hosts in its plugin.toml.'
             )
+        if self._override is not None:
+            there = self._override
+            path = there.raw_path.rstrip(b"/") + url.raw_path
+            request.url = url.copy_with(scheme=there.scheme, host=there.host, port=there.port, raw_path=path)
+            request.headers["host"] = there.netloc.decode()
         return await _pool().handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -62,8 +69,3 @@ def _pool() -> httpx.AsyncHTTPTransport:
     if pool is None:
         pool = _pools[loop] = httpx.AsyncHTTPTransport(retries=CONNECT_RETRIES, limits=LIMITS, trust_env=False)
     return pool
-
-
-def _origin(url: str) -> tuple[Any, ...]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -18,7 +18,7 @@ from coursesignal.plugin import PluginError, Settings
 from coursesignal.plugins import forms
 from coursesignal.plugins.loaded import LoadedPlugin
 from coursesignal.plugins.registry import Registry
-from coursesignal.security.box import Box, aad
+from coursesignal.security.box import Box, CannotOpen, aad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +60,21 @@ def _state(row: Any, tenant_id: UUID, plugin: LoadedPlugin, box: Box) -> PluginS
     default = plugin.manifest.tenant_default
     if row is None:
         return PluginState(plugin=plugin.slug, enabled=default != "off", version=plugin.manifest.settings_version)
-    secrets = {}
+    secrets, state, problem = {}, row["state"], row["problem"]
     if row["secrets"] is not None:
-        secrets = msgspec.json.decode(box.open(row["secrets"], aad(tenant_id, "plugin_states", "secrets", plugin.slug)))
+        try:
+            opened = box.open(row["secrets"], aad(tenant_id, "plugin_states", "secrets", plugin.slug))
+            secrets = msgspec.json.decode(opened)
+        except CannotOpen as error:
+            state, problem = "failing", f"settings: {error}; enter the secrets again"
     return PluginState(
         plugin=plugin.slug,
         granted=row["granted"],
         enabled=_wanted(row["enabled"], default),
         values={**row["settings"], **secrets},
         version=row["settings_version"],
-        state=row["state"],
-        problem=row["problem"],
+        state=state,
+        problem=problem,
     )
 
 
