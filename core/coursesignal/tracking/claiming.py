@@ -72,7 +72,8 @@ async def remove_repeats(conn: Connection, batch: Batch) -> None:
         [event.event_id for event in batch.events],
     )
     seen = {row["event_id"] for row in processed}
-    kept, repeats = [], []
+    kept: list[Event] = []
+    repeats: list[Event] = []
     for event in sorted(batch.events, key=lambda event: (event.received_at, event.occurred_at)):
         (repeats if event.event_id in seen else kept).append(event)
         seen.add(event.event_id)
@@ -91,7 +92,7 @@ async def remove_repeats(conn: Connection, batch: Batch) -> None:
 
 async def set_bots_aside(conn: Connection, batch: Batch) -> None:
     """Crawlers stay in the table, marked and counted, and have no part in anything else."""
-    people = []
+    people: list[Event] = []
     for event in batch.events:
         if is_bot(event.user_agent):
             batch.bots.append(event)
@@ -103,7 +104,7 @@ async def set_bots_aside(conn: Connection, batch: Batch) -> None:
 
 async def strip_addresses(conn: Connection, batch: Batch) -> None:
     """Remove parameters that identify a person from the stored addresses, after they were read."""
-    changed = []
+    changed: list[Event] = []
     for event in batch.events:
         url, referrer = strip_personal(event.url), strip_personal(event.referrer)
         if (url, referrer) != (event.url, event.referrer):

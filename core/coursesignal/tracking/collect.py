@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
 
 from coursesignal.db.engine import Database
 from coursesignal.errors import BadRequest, RateLimited, Refused
@@ -30,7 +29,11 @@ from coursesignal.tracking.urls import host_of
 from coursesignal.tracking.wire import (
     ANY_ORIGIN,
     JSON,
+    Application,
     ClientGone,
+    Receive,
+    Scope,
+    Send,
     read_body,
     respond,
     respond_method_not_allowed,
@@ -53,11 +56,13 @@ _ANSWER = [JSON, ANY_ORIGIN, _NO_STORE]
 _SCRIPT = [
     (b"content-type", b"text/javascript; charset=utf-8"),
     (b"cache-control", script.CACHE_CONTROL.encode()),
-    (b"etag", script.ETAG.encode()),
+    (b"etag", b"W/" + script.ETAG.encode()),
+    (b"vary", b"accept-encoding"),
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     ANY_ORIGIN,
 ]
+_GZIPPED = (b"content-encoding", b"gzip")
 _MEDIA_TYPES = (b"application/json", b"text/plain")
 _encode = msgspec.json.Encoder().encode
 
@@ -65,7 +70,7 @@ _encode = msgspec.json.Encoder().encode
 class CollectApp:
     """Wraps the Litestar application ``inner``; one per process."""
 
-    def __init__(self, inner: ASGIApp, database: Database, keys: KeyRing, settings: Settings) -> None:
+    def __init__(self, inner: Application, database: Database, keys: KeyRing, settings: Settings) -> None:
         self._inner = inner
         self._sites = SiteCache(database)
         self._commit = GroupCommit(database)
@@ -83,14 +88,14 @@ class CollectApp:
             if door is not None:
                 await door(scope, receive, send)
                 return
-        elif scope["type"] == "lifespan":  # type: ignore[comparison-overlap]
+        elif scope["type"] == "lifespan":
             receive = self._stop_before_shutdown(receive)
         await self._inner(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Start and stop with the inner application, for use without an ASGI server."""
-        async with self._inner.lifespan():  # type: ignore[union-attr]
+        async with self._inner.lifespan():
             try:
                 yield
             finally:
@@ -99,8 +104,8 @@ class CollectApp:
     def _stop_before_shutdown(self, receive: Receive) -> Receive:
         """Flush what is pending while the inner application, and with it the database, is still up."""
 
-        async def receive_and_stop() -> Any:
-            message: Any = await receive()
+        async def receive_and_stop() -> Mapping[str, Any]:
+            message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await self._commit.close()
             return message
@@ -109,7 +114,7 @@ class CollectApp:
 
     async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /api/tracking/event."""
-        method = scope["method"]  # type: ignore[typeddict-item]
+        method = scope["method"]
         if method == "OPTIONS":
             await respond(send, 204, _PREFLIGHT)
             return
@@ -195,19 +200,22 @@ async def _script(scope: Scope, receive: Receive, send: Send) -> None:
     """GET /t.js."""
     if not await _reads(scope, send):
         return
-    if any(name == b"if-none-match" and script.ETAG.encode() in value for name, value in scope["headers"]):
+    sent = dict(scope["headers"])
+    if script.ETAG.encode() in sent.get(b"if-none-match", b""):
         await respond(send, 304, _SCRIPT)
+    elif b"gzip" in sent.get(b"accept-encoding", b""):
+        await respond(send, 200, [*_SCRIPT, _GZIPPED], _body_unless_head(scope, script.TRACKER_GZIPPED))
     else:
         await respond(send, 200, _SCRIPT, _body_unless_head(scope, script.TRACKER))
 
 
 async def _reads(scope: Scope, send: Send) -> bool:
     """Whether the method is GET or HEAD; answers 405 when not."""
-    if scope["method"] in ("GET", "HEAD"):  # type: ignore[typeddict-item]
+    if scope["method"] in ("GET", "HEAD"):
         return True
     await respond_method_not_allowed(send, "GET, HEAD")
     return False
 
 
 def _body_unless_head(scope: Scope, body: bytes) -> bytes:
-    return b"" if scope["method"] == "HEAD" else body  # type: ignore[typeddict-item]
+    return b"" if scope["method"] == "HEAD" else body

@@ -30,6 +30,12 @@ MAX_TENANTS = 1000
 MAX_BATCHES = 20
 """In a row for one tenant, before the next one's turn."""
 
+# A month's partition must be there before its first event: later the default partition's rows would be in the way.
+_KEEP_PARTITIONS_AHEAD = """
+select ensure_event_partition((date_trunc('month', now() at time zone 'UTC') + make_interval(months => n))::date)
+from generate_series(0, 2) n
+"""
+
 Step = Callable[[Connection, Batch], Awaitable[None]]
 
 STEPS: tuple[Step, ...] = (
@@ -65,6 +71,8 @@ async def drain_all(db: Database, channel_rules: Sequence[ChannelRule]) -> int:
     """Process what every tenant has waiting; one tenant's failure is raised after the others had their turn."""
     async with db.control() as conn:
         rows = await conn.fetch("select tenant_id from door_tenants_with_events($1)", MAX_TENANTS)
+        if rows:
+            await conn.execute(_KEEP_PARTITIONS_AHEAD)
     processed = 0
     failure: Exception | None = None
     for row in rows:

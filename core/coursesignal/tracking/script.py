@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from html import escape
@@ -18,13 +19,19 @@ def _compact(source: str) -> str:
 
 
 TRACKER = _compact((Path(__file__).parent / "static" / "t.js").read_text(encoding="utf-8")).encode()
+TRACKER_GZIPPED = gzip.compress(TRACKER, 9, mtime=0)
 ETAG = f'"{hashlib.sha256(TRACKER).hexdigest()[:32]}"'
 CACHE_CONTROL = "public, max-age=3600, stale-while-revalidate=86400"
 
 
+def script_url(base_url: str) -> str:
+    """Where the script is served."""
+    return f"{base_url}/t.js"
+
+
 def snippet(base_url: str, site_key: str) -> str:
     """The one line a creator pastes."""
-    return f'<script async src="{escape(base_url)}/t.js" data-site="{escape(site_key)}"></script>'
+    return f'<script async src="{escape(script_url(base_url))}" data-site="{escape(site_key)}"></script>'
 
 
 INSTRUCTIONS = Instructions(

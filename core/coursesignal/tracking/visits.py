@@ -47,8 +47,8 @@ on conflict (tenant_id, id) do update set
 """
 # A touch is known by its event's id, so ties in time are ordered the same way everywhere. One that stays keeps its channel.
 _UPSERT_TOUCHES = """
-insert into touches (tenant_id, id, event_id, visitor_id, session_id, occurred_at, channel, source, medium, campaign, content, term,
-    click_id_name, click_id, referrer, referrer_host, landing_url, landing_path, is_direct, is_paid)
+insert into touches (tenant_id, id, event_id, visitor_id, session_id, occurred_at, channel, source, medium, campaign, content,
+    term, click_id_name, click_id, referrer, referrer_host, landing_url, landing_path, is_direct, is_paid)
 select $1, id, id, visitor_id, session_id, occurred_at, channel, source, medium, campaign, content, term,
     click_id_name, click_id, referrer, referrer_host, landing_url, landing_path, is_direct, is_paid
 from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
@@ -142,8 +142,9 @@ async def _near_sessions(
     )
     near: defaultdict[UUID, list[Session]] = defaultdict(list)
     for row in rows:
-        *columns, last_key = row
-        near[row["visitor_id"]].append(Session(*columns, tuple(last_key) if last_key else None))
+        session = Session(*tuple(row)[:-1])
+        session.last_key = tuple(row["last_key"]) if row["last_key"] else None
+        near[session.visitor_id].append(session)
     return near
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import msgspec
-from litestar.types import Receive, Send
 
 from coursesignal.errors import BadRequest, CourseSignalError, FieldError, Refused, TooLarge
 
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Any], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 MAX_BODY_BYTES = 64 * 1024
@@ -19,6 +22,13 @@ JSON: Header = (b"content-type", b"application/json")
 ANY_ORIGIN: Header = (b"access-control-allow-origin", b"*")
 _PROBLEM: Header = (b"content-type", b"application/problem+json")
 _encode = msgspec.json.Encoder().encode
+
+
+class Application(Protocol):
+    """An ASGI application that can be started and stopped without a server, as Litestar is."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+    def lifespan(self) -> AbstractAsyncContextManager[None]: ...
 
 
 class ClientGone(CourseSignalError):
@@ -45,7 +55,7 @@ async def read_body(receive: Receive, declared_length: int | None) -> bytes:
 
 
 async def _read(receive: Receive) -> bytes:
-    message: Any = await receive()
+    message = await receive()
     body: bytes = message.get("body", b"")
     while message.get("more_body", False):
         if len(body) > MAX_BODY_BYTES:

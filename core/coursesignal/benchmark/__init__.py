@@ -1,0 +1,1 @@
+"""Measuring an installation on one machine: what ``coursesignal bench`` runs."""

@@ -1,0 +1,74 @@
+"""/api/script and /api/sites. The public tracking paths never get here: :mod:`coursesignal.tracking.collect` answers them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from litestar import Router, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from coursesignal.auth.access import tenant as tenant_access
+from coursesignal.db.engine import Database
+from coursesignal.plugin import Tenant
+from coursesignal.settings import Settings
+from coursesignal.tracking import script, sites
+from coursesignal.tracking.intake import utc_now
+from coursesignal.tracking.schemas import ScriptInfo, ScriptOut, SiteChange, SiteIn, SiteOut, SitesOut
+from coursesignal.tracking.status import script_info
+
+READ = tenant_access("viewer", scope="tracking:read")
+WRITE = tenant_access("admin", scope="tenant:write")
+
+
+@get("/info", opt=READ, summary="Whether events arrive, and what was dropped", operation_id="scriptInfo")
+async def get_info(
+    db: NamedDependency[Database], tenant: NamedDependency[Tenant], settings: NamedDependency[Settings]
+) -> ScriptInfo:
+    async with db.tenant(tenant.id) as conn:
+        site = await sites.default_site(conn, tenant.id)
+        return await script_info(conn, tenant, site, script.script_url(settings.base_url), utc_now())
+
+
+@get("/generate", opt=READ, summary="The snippet and where to paste it", operation_id="scriptGenerate")
+async def get_generate(
+    db: NamedDependency[Database], tenant: NamedDependency[Tenant], settings: NamedDependency[Settings]
+) -> ScriptOut:
+    async with db.tenant(tenant.id) as conn:
+        site = await sites.default_site(conn, tenant.id)
+    return ScriptOut(site.site_key, script.snippet(settings.base_url, site.site_key), script.INSTRUCTIONS)
+
+
+@get("/", opt=READ, summary="The tenant's websites", operation_id="listSites")
+async def get_sites(db: NamedDependency[Database], tenant: NamedDependency[Tenant]) -> SitesOut:
+    async with db.tenant(tenant.id) as conn:
+        return SitesOut(await sites.list_sites(conn, tenant.id))
+
+
+@post("/", opt=WRITE, summary="Add a website", operation_id="addSite")
+async def add_site(data: JSONBody[SiteIn], db: NamedDependency[Database], tenant: NamedDependency[Tenant]) -> SiteOut:
+    async with db.tenant(tenant.id) as conn:
+        return await sites.add_site(conn, tenant.id, data)
+
+
+@patch("/{site_id:uuid}", opt=WRITE, summary="Rename, restrict to hosts, or give a new key", operation_id="changeSite")
+async def change_site(
+    site_id: FromPath[UUID],
+    data: JSONBody[SiteChange],
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+) -> SiteOut:
+    async with db.tenant(tenant.id) as conn:
+        return await sites.change_site(conn, tenant.id, site_id, data)
+
+
+@delete("/{site_id:uuid}", opt=WRITE, summary="End a website's key", operation_id="revokeSite")
+async def revoke_site(site_id: FromPath[UUID], db: NamedDependency[Database], tenant: NamedDependency[Tenant]) -> None:
+    async with db.tenant(tenant.id) as conn:
+        await sites.revoke_site(conn, tenant.id, site_id)
+
+
+ROUTES = [
+    Router("/api/script", route_handlers=[get_info, get_generate], tags=["Script"]),
+    Router("/api/sites", route_handlers=[get_sites, add_site, change_site, revoke_site], tags=["Sites"]),
+]
