@@ -14,6 +14,7 @@ from coursesignal.errors import BadRequest, FieldError
 from coursesignal.tracking.reasons import DropReason
 from coursesignal.tracking.schemas import CollectIn, Dropped, EventIn
 from coursesignal.tracking.urls import host_matches, host_of
+from coursesignal.web.problems import field_error
 
 MAX_AGE = timedelta(days=31)
 MAX_AHEAD = timedelta(days=1)
@@ -69,11 +70,8 @@ def parse(body: bytes) -> tuple[CollectIn, Sequence[EventIn]]:
     try:
         submission = _decode_body(body)
     except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
-        path = where.strip("`").removeprefix("$").lstrip(".").replace("[", ".").replace("]", "")
-        raise BadRequest(
-            "The body is not as it should be.", detail=str(error), errors=[FieldError(path, message)]
-        ) from None
+        wrong = field_error(error)
+        raise BadRequest("The body is not as it should be.", detail=str(error), errors=[wrong]) from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
     except UnicodeDecodeError:

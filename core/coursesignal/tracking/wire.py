@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
 
-from coursesignal.errors import BadRequest, CourseSignalError, FieldError, Refused, TooLarge
+from coursesignal.errors import BadRequest, CourseSignalError, Refused, TooLarge
+from coursesignal.web.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -20,7 +21,7 @@ MAX_BODY_BYTES = 64 * 1024
 READ_TIMEOUT_S = 10.0
 JSON: Header = (b"content-type", b"application/json")
 ANY_ORIGIN: Header = (b"access-control-allow-origin", b"*")
-_PROBLEM: Header = (b"content-type", b"application/problem+json")
+_PROBLEM: Header = (b"content-type", MEDIA_TYPE.encode())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,14 +34,6 @@ class Application(Protocol):
 
 class ClientGone(CourseSignalError):
     """The client hung up before its request was complete; there is nobody to answer."""
-
-
-class _Problem(msgspec.Struct, omit_defaults=True):
-    type: str
-    title: str
-    status: int
-    detail: str = ""
-    errors: Sequence[FieldError] = ()
 
 
 async def read_body(receive: Receive, declared_length: int | None) -> bytes:
@@ -83,19 +76,29 @@ async def respond_refused(send: Send, refused: Refused) -> None:
         headers.append((b"retry-after", str(refused.retry_after_s).encode()))
     if isinstance(refused, TooLarge):
         headers.append((b"connection", b"close"))
-    problem = _Problem(
-        f"https://coursesignal.example/problems/{refused.kind}",
-        refused.title,
-        refused.status,
-        refused.detail,
-        refused.errors,
-    )
-    await respond(send, refused.status, headers, _encode(problem))
+    await respond(send, refused.status, headers, _problem(refused))
 
 
 async def respond_method_not_allowed(send: Send, allowed: str) -> None:
     """405, naming what is allowed."""
-    problem = _Problem(
-        "https://coursesignal.example/problems/method-not-allowed", "Use another method.", 405, f"Allowed: {allowed}."
+    refused = _MethodNotAllowed("Use another method.", detail=f"Allowed: {allowed}.")
+    await respond(send, refused.status, [_PROBLEM, ANY_ORIGIN, (b"allow", allowed.encode())], _problem(refused))
+
+
+class _MethodNotAllowed(BadRequest):
+    """The path exists and does not take this method."""
+
+    status = 405
+    default_kind = "method-not-allowed"
+
+
+def _problem(refused: Refused) -> bytes:
+    return _encode(
+        Problem(
+            type=TYPE_PREFIX + refused.kind,
+            title=refused.title,
+            status=refused.status,
+            detail=refused.detail or refused.title,
+            errors=refused.errors,
+        )
     )
-    await respond(send, 405, [_PROBLEM, ANY_ORIGIN, (b"allow", allowed.encode())], _encode(problem))

@@ -12,17 +12,20 @@
   var lastAt = 0, lastUrl, memory = {}, underWay = {};
 
   /* Storage and cookies may be blocked: what cannot be kept lives as long as the page. */
+  function storage(action, key, value) {
+    try { return localStorage[action](key, value); } catch (e) { /* blocked */ }
+  }
   function load(key) {
-    try { var kept = window.localStorage.getItem(key); if (kept !== null) return kept; } catch (e) { /* blocked */ }
-    return key in memory ? memory[key] : null;
+    var kept = storage("getItem", key);
+    return kept == null ? memory[key] : kept;
   }
   function save(key, value) {
     memory[key] = value;
-    try { window.localStorage.setItem(key, value); } catch (e) { /* blocked */ }
+    storage("setItem", key, value);
   }
   function forget(key) {
     delete memory[key];
-    try { window.localStorage.removeItem(key); } catch (e) { /* blocked */ }
+    storage("removeItem", key);
   }
   function readCookie(name) {
     var found = ("; " + document.cookie).split("; " + name + "=")[1];
@@ -55,7 +58,7 @@
     var bytes = crypto.getRandomValues(new Uint8Array(16));
     bytes[6] = bytes[6] & 15 | 64;
     bytes[8] = bytes[8] & 63 | 128;
-    var hex = Array.from(bytes, function (b) { return (b + 256).toString(16).slice(1); }).join("");
+    var hex = Array.from(bytes, b => (b + 256).toString(16).slice(1)).join("");
     return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   }
   function optedOut() {
@@ -78,40 +81,38 @@
     if (events.length) save(QUEUE, JSON.stringify(events.slice(-MAX_QUEUED))); else forget(QUEUE);
   }
   function settle(sent) {
-    keep(queued().filter(function (event) {
-      return !sent.some(function (done) { return done.eventId === event.eventId; });
-    }));
+    keep(queued().filter(event => !sent.some(done => done.eventId === event.eventId)));
   }
   function send(leaving) {
-    var visitor = visitorId(), events = queued().filter(function (event) { return leaving || !underWay[event.eventId]; });
+    var visitor = visitorId(), events = queued().filter(event => leaving || !underWay[event.eventId]);
     if (!events.length || !visitor) return;
     var body = JSON.stringify({ siteKey: site, visitorId: visitor, events: events });
     if (leaving && navigator.sendBeacon && navigator.sendBeacon(endpoint, body)) return settle(events);
-    events.forEach(function (event) { underWay[event.eventId] = true; });
-    fetch(endpoint, { method: "POST", body: body, keepalive: true, credentials: "omit", mode: "cors" }).then(function (answer) {
+    events.forEach(event => { underWay[event.eventId] = 1; });
+    fetch(endpoint, { method: "POST", body: body, keepalive: true, credentials: "omit" }).then(answer => {
       /* Refused for good is settled too; too many and busy are tried again with the next event. */
       if (answer.status !== 429 && answer.status < 500) settle(events);
-    }).catch(function () { /* tried again with the next event or page */ }).then(function () {
-      events.forEach(function (event) { delete underWay[event.eventId]; });
+    }).catch(() => { /* tried again with the next event or page */ }).then(() => {
+      events.forEach(event => { delete underWay[event.eventId]; });
     });
-  }
-  function wellFormed(text) {
-    return text && text.toWellFormed ? text.toWellFormed() : text;
   }
   function record(type, fields) {
     if (optedOut()) return;
     lastAt = Math.max(Date.now(), lastAt + 1);
-    var event = { eventId: uuid(), type: type, at: new Date(lastAt).toISOString(), url: location.href };
-    for (var name in fields) if (fields[name] !== undefined && fields[name] !== null) event[name] = fields[name];
-    keep(queued().concat(event));
+    fields.eventId = uuid();
+    fields.type = type;
+    fields.at = new Date(lastAt).toISOString();
+    fields.url = location.href;
+    keep(queued().concat(fields));
     send(false);
   }
   function pageview(referrer) {
     var url = location.href.split("#")[0];
     if (url === lastUrl) return;
-    var before = lastUrl;
+    var title = document.title.slice(0, 1000), before = lastUrl;
     lastUrl = url;
-    record("pageview", { title: wellFormed(document.title.slice(0, 1000)), referrer: before || referrer || undefined });
+    /* Half of a cut emoji would make the whole request unreadable. */
+    record("pageview", { title: title.toWellFormed ? title.toWellFormed() : title, referrer: before || referrer || undefined });
   }
 
   /* Whatever goes wrong in here is not the page's problem. */
@@ -130,17 +131,18 @@
   }
 
   window.CourseSignal = {
-    identify: safely(function (email, name) { record("identify", { email: String(email), name: name }); }),
-    track: safely(function (name, props) { record("custom", { name: String(name), props: props }); }),
+    /* JSON leaves out what is undefined. */
+    identify: safely((email, name) => { record("identify", { email: "" + email, name: name }); }),
+    track: safely((name, props) => { record("custom", { name: "" + name, props: props }); }),
     visitorId: safely(visitorId),
-    optOut: safely(function () {
+    optOut: safely(() => {
       forget(QUEUE);
       forget(ID);
       setCookie(ID, "", 0);
       save(OUT, "1");
       setCookie(OUT, "1", TWO_YEARS_S);
     }),
-    optIn: safely(function () {
+    optIn: safely(() => {
       forget(OUT);
       setCookie(OUT, "", 0);
       lastUrl = undefined;
@@ -148,15 +150,15 @@
     })
   };
 
-  safely(function () {
+  safely(() => {
     pageview(document.referrer);
     watch("pushState");
     watch("replaceState");
-    window.addEventListener("popstate", safely(function () { pageview(); }));
-    document.addEventListener("visibilitychange", safely(function () {
+    window.addEventListener("popstate", safely(() => { pageview(); }));
+    document.addEventListener("visibilitychange", safely(() => {
       if (document.visibilityState === "hidden") send(true);
     }));
-    window.addEventListener("pageshow", safely(function (event) {
+    window.addEventListener("pageshow", safely(event => {
       if (event.persisted) { lastUrl = undefined; pageview(document.referrer); }
     }));
   })();
