@@ -1,1 +1,1 @@
-"""attribution."""
+"""From journeys and charges to credits: models, exact allocation, recompute."""

@@ -1,0 +1,50 @@
+"""Split an amount by weights, to the last minor unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from coursesignal.errors import CourseSignalError
+
+TOLERANCE = 1e-6
+
+
+class BadWeights(CourseSignalError):
+    """A model broke its contract; the message says how."""
+
+
+def check_weights(weights: Sequence[float], length: int) -> list[float]:
+    """The weights as finite floats ≥ 0, one per touch, summing to 1; raises BadWeights."""
+    values = [float(weight) for weight in weights]
+    if len(values) != length:
+        raise BadWeights(f"returned {len(values)} weights for {length} touches")
+    if not all(math.isfinite(value) for value in values):
+        raise BadWeights("returned a weight that is no finite number")
+    if min(values) < 0:
+        raise BadWeights("returned a negative weight")
+    total = math.fsum(values)
+    if abs(total - 1) > TOLERANCE:
+        raise BadWeights(f"returned weights that sum to {total:g}, not 1")
+    return values
+
+
+def allocate(amount_minor: int, weights: Sequence[float]) -> list[int]:
+    """Parts of ``amount_minor`` in proportion to ``weights`` that sum to it exactly: largest remainder, ties to the older touch.
+
+    A negative amount is split exactly as its positive mirror image, so that a full refund cancels its sale touch by touch.
+    """
+    if amount_minor < 0:
+        return [-part for part in allocate(-amount_minor, weights)]
+    exact = [Fraction(weight) for weight in weights]
+    total = sum(exact)
+    if total <= 0:
+        raise BadWeights("no weight is above zero")
+    shares = [amount_minor * weight / total for weight in exact]
+    parts = [math.floor(share) for share in shares]
+    missing = amount_minor - sum(parts)
+    by_remainder = sorted(range(len(parts)), key=lambda i: (parts[i] - shares[i], i))
+    for i in by_remainder[:missing]:
+        parts[i] += 1
+    return parts

@@ -1,0 +1,53 @@
+"""Journeys: the touches of all of a buyer's visitors before the purchase, within the tenant's lookback window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from coursesignal.plugin import Touch
+
+PATHS = """
+    with wanted as (
+        select p.id, p.person_id, p.purchased_at,
+               p.purchased_at - make_interval(days => t.lookback_days) as opens_at
+        from purchases p join tenants t on t.id = p.tenant_id
+        where p.tenant_id = $1 and p.id = any($2)
+    )
+    select w.id as purchase_id, w.purchased_at, x.id, x.channel, x.occurred_at, x.source, x.medium, x.campaign,
+           x.is_direct, x.is_paid, x.is_opt_in
+    from wanted w
+    left join (
+        visitors v join touches x on x.tenant_id = v.tenant_id and x.visitor_id = v.id
+    ) on v.tenant_id = $1 and v.person_id = w.person_id and x.occurred_at between w.opens_at and w.purchased_at
+    order by w.id, x.occurred_at, x.id
+"""
+
+
+@dataclass(slots=True)
+class Journey:
+    """One purchase's path, oldest touch first; ``touch_ids`` matches ``path``."""
+
+    purchased_at: datetime
+    touch_ids: list[UUID] = field(default_factory=list)
+    path: list[Touch] = field(default_factory=list)
+
+
+async def load_journeys(conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID]) -> dict[UUID, Journey]:
+    """The journey of each purchase; empty paths for buyers nobody saw."""
+    journeys: dict[UUID, Journey] = {}
+    for row in await conn.fetch(PATHS, tenant_id, list(purchase_ids)):
+        journey = journeys.setdefault(row["purchase_id"], Journey(row["purchased_at"]))
+        if row["id"] is not None:
+            journey.touch_ids.append(row["id"])
+            journey.path.append(
+                Touch(
+                    row["channel"], row["occurred_at"], row["source"], row["medium"], row["campaign"],
+                    row["is_direct"], row["is_paid"], row["is_opt_in"],
+                )  # fmt: skip
+            )
+    return journeys

@@ -1,0 +1,51 @@
+"""Jobs that credit again: when people's journeys change, when purchases change, when a model or setting changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from uuid import UUID
+
+from coursesignal.attribution.service import credit, purchases_of
+from coursesignal.jobs.outbox import enqueue
+from coursesignal.jobs.tasks import Handler, TaskRun
+from coursesignal.plugin import AttributionModel
+
+Models = Mapping[str, AttributionModel]
+BATCH = 500
+
+
+def handlers(models: Models) -> dict[str, Handler]:
+    """The jobs by name."""
+    return {
+        "core.attribute_people": partial(_attribute_people, models),
+        "core.attribute_purchases": partial(_attribute_purchases, models),
+        "core.recredit": partial(_recredit, models),
+    }
+
+
+async def _attribute_people(models: Models, run: TaskRun) -> None:
+    people = [UUID(value) for value in run.task.payload["personIds"]]
+    async with run.effects() as conn:
+        found = await purchases_of(conn, run.task.tenant_id, people)
+        await credit(conn, run.task.tenant_id, found, models)
+
+
+async def _attribute_purchases(models: Models, run: TaskRun) -> None:
+    purchases = [UUID(value) for value in run.task.payload["purchaseIds"]]
+    async with run.effects() as conn:
+        await credit(conn, run.task.tenant_id, purchases, models)
+
+
+async def _recredit(models: Models, run: TaskRun) -> None:
+    """One batch of the whole history, then a task for the next: a crash loses at most a batch, reports stay consistent."""
+    tenant_id = run.task.tenant_id
+    after = UUID(run.task.payload["after"]) if run.task.payload.get("after") else UUID(int=0)
+    async with run.effects() as conn:
+        rows = await conn.fetch(
+            "select id from purchases where tenant_id = $1 and id > $2 order by id limit $3", tenant_id, after, BATCH
+        )
+        ids = [row["id"] for row in rows]
+        await credit(conn, tenant_id, ids, models)
+        if len(ids) == BATCH:
+            await enqueue(conn, tenant_id, "core.recredit", {"after": str(ids[-1])})
