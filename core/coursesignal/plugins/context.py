@@ -45,7 +45,7 @@ class PluginBaseContext:
     def __init__(self, host: Host, plugin: LoadedPlugin, tenant: Tenant, enabled: frozenset[str]) -> None:
         self._host = host
         self._plugin = plugin
-        self._enabled = enabled
+        self.enabled = enabled
         self.tenant = tenant
         self.db = TenantDatabase(host.database, tenant.id)
         self.log = logging.LoggerAdapter(
@@ -58,7 +58,7 @@ class PluginBaseContext:
 
     @cached_property
     def reports(self) -> Reports:
-        return Reports(self._host.database, self.tenant, models_for(self._host.registry, self._enabled))
+        return Reports(self._host.database, self.tenant, models_for(self._host.registry, self.enabled))
 
     async def enqueue(
         self, job: str, /, *, run_at: datetime | None = None, key: str | None = None, **kwargs: Any

@@ -35,7 +35,7 @@ from coursesignal.plugins.declarations import declarations, installation_default
 from coursesignal.plugins.listing import Listing, Origin, origin, read_listing
 from coursesignal.plugins.loaded import Hook, LoadedPlugin, Quarantined
 from coursesignal.plugins.manifest import Manifest, find_package, read_manifest
-from coursesignal.plugins.mount import check_routes
+from coursesignal.plugins.routing import check_routes
 from coursesignal.settings import Settings
 
 CORE_EXPORTERS = frozenset({"csv"})
