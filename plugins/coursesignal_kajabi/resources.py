@@ -102,6 +102,12 @@ def of_type(resources: Iterable[Resource], kind: str) -> Sequence[Resource]:
     return [resource for resource in resources if resource.kind == kind]
 
 
+def email_of(text: str | None) -> str | None:
+    """An e-mail address, None for what is none."""
+    address = (text or "").strip()
+    return address if "@" in address else None
+
+
 def in_utc(at: datetime) -> datetime:
     """``at`` in UTC; without an offset it already is."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

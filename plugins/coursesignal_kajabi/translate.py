@@ -13,6 +13,7 @@ from coursesignal_kajabi.resources import (
     PurchaseAttributes,
     Resource,
     TransactionAttributes,
+    email_of,
     in_utc,
 )
 
@@ -41,7 +42,7 @@ class Known:
         if key is None:
             return Contact()
         customer = self.customers[key].read(CustomerAttributes) if key in self.customers else CustomerAttributes()
-        return Contact(email=customer.email or None, external_id=f"customer:{key}", name=customer.name or None)
+        return Contact(email=email_of(customer.email), external_id=f"customer:{key}", name=customer.name or None)
 
     def items(self, resource: Resource, quantity: int | None = None) -> tuple[Item, ...]:
         """The offers of ``resource``."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts
-from coursesignal_kajabi.resources import Cents, Key, Quantity, in_utc
+from coursesignal_kajabi.resources import Cents, Key, Quantity, email_of, in_utc
 from coursesignal_kajabi.translate import currency_of
 
 ONE_TIME = ("single", "one_time", "one-time", "free", "")
@@ -145,7 +145,7 @@ def _purchase_keys(sold: Sold) -> tuple[str, ...]:
 def _contact(sold: Sold) -> Contact:
     member = sold.member
     key = f"member:{member.id}" if member.id is not None else None
-    return Contact(email=member.email or None, external_id=key, name=member.name or None)
+    return Contact(email=email_of(member.email), external_id=key, name=member.name or None)
 
 
 def _items(sold: Sold) -> tuple[Item, ...]:

@@ -20,7 +20,7 @@ from coursesignal.plugin import (
     WebhookRequest,
 )
 from coursesignal_teachable.api import PricingPlan, TeachableApi, User
-from coursesignal_teachable.money import Transaction, events_of, in_utc
+from coursesignal_teachable.money import Transaction, email_of, events_of, in_utc
 from coursesignal_teachable.parse import delivery_id, parse
 from coursesignal_teachable.settings import TeachableCredentials
 
@@ -115,7 +115,7 @@ def _contact(row: Transaction, users: Mapping[str, User]) -> Contact:
     if row.user_id is None:
         return Contact()
     user = users.get(str(row.user_id)) or User(row.user_id)
-    return Contact(email=user.email or None, external_id=f"user:{row.user_id}", name=user.name or None)
+    return Contact(email=email_of(user.email), external_id=f"user:{row.user_id}", name=user.name or None)
 
 
 def _items(row: Transaction, plans: Mapping[str, PricingPlan]) -> Sequence[Item]:

@@ -36,6 +36,12 @@ class Transaction(msgspec.Struct, frozen=True):
     amount_refunded: Cents | None = None
 
 
+def email_of(text: str | None) -> str | None:
+    """An e-mail address, None for what is none."""
+    address = (text or "").strip()
+    return address if "@" in address else None
+
+
 def in_utc(at: datetime) -> datetime:
     """``at`` in UTC; without an offset it already is."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from coursesignal.plugin import Contact, Item, PlatformEvent, PurchaseFacts
-from coursesignal_teachable.money import Key, Transaction, events_of, in_utc, purchase_keys, reversal_of
+from coursesignal_teachable.money import Key, Transaction, email_of, events_of, in_utc, purchase_keys, reversal_of
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -145,7 +145,7 @@ def _contact(user: _User | None, user_id: Key | None) -> Contact:
     user = user or _User()
     key = user.id if user.id is not None else user_id
     return Contact(
-        email=user.email or None, external_id=f"user:{key}" if key is not None else None, name=user.name or None
+        email=email_of(user.email), external_id=f"user:{key}" if key is not None else None, name=user.name or None
     )
 
 

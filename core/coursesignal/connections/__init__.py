@@ -1,1 +1,1 @@
-"""connections."""
+"""Platform connections: credentials, the webhook inbox, sync runs."""

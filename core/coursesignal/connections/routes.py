@@ -1,0 +1,176 @@
+"""/api/{platform}/… for every connector plugin, served by core: connect, sync, status, disconnect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from litestar import Request, Router, delete, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody
+from litestar.routes import HTTPRoute
+
+from coursesignal.auth.access import tenant as tenant_access
+from coursesignal.auth.callers import Caller
+from coursesignal.connections import connect as connecting
+from coursesignal.connections import records, status, switch, sync
+from coursesignal.connections.forms import form_schema
+from coursesignal.connections.house import House
+from coursesignal.connections.house import house as house_of
+from coursesignal.connections.inbox_routes import INBOX_ROUTES
+from coursesignal.connections.schemas import ConnectedAnswer, ConnectForm, ConnectionStatus, SyncStarted, SyncStatus
+from coursesignal.connections.webhook_routes import WEBHOOK_ROUTES
+from coursesignal.plugin import Connector, Tenant
+
+READ, CHANGE = "connections:read", "connections:write"
+Platform = Connector[Any]
+
+
+def connection_routes(connectors: Mapping[str, Platform]) -> list[Router | HTTPRouteHandler]:
+    """Every route about connections; each platform has its own under /api/<slug>."""
+    routes: list[Router | HTTPRouteHandler] = [*WEBHOOK_ROUTES, *INBOX_ROUTES]
+    for connector in connectors.values():
+        routes += [_router(connector, OPEN), _gated(connector)]
+    return routes
+
+
+def _router(connector: Platform, handlers: Sequence[HTTPRouteHandler]) -> Router:
+    def given() -> Platform:
+        return connector
+
+    return Router(
+        path=f"/api/{connector.slug}",
+        route_handlers=list(handlers),
+        tags=[connector.slug],
+        dependencies={
+            "house": Provide(provide_house, sync_to_thread=False),
+            "connector": Provide(given, sync_to_thread=False),
+        },
+    )
+
+
+def _gated(connector: Platform) -> Router:
+    """The routes that are 404 for a tenant that does not have the plugin on."""
+    router = _router(connector, GATED)
+    for route in router.routes:
+        for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
+            access = handler.opt.get("access")
+            if access is not None:
+                gated = msgspec.structs.replace(access, plugin=connector.slug)
+                handler.opt = {**handler.opt, "access": gated, "plugin": connector.slug}
+    return router
+
+
+def provide_house(request: Request[Any, Any, Any]) -> House:
+    """The parts of the process that connections work with."""
+    return house_of(request.app.state.runtime)
+
+
+def _operation(verb: str) -> Callable[..., str]:
+    """``connectKajabi`` for the verb "connect" under /api/kajabi."""
+
+    def name(handler: object, method: object, path: list[Any]) -> str:
+        return verb + "".join(part.title() for part in str(path[1]).split("_"))
+
+    return name
+
+
+@get(
+    "/connect",
+    summary="How to connect this platform",
+    operation_id=_operation("connectForm"),
+    opt=tenant_access("viewer", scope=READ),
+)
+async def connect_form(
+    tenant: NamedDependency[Tenant], house: NamedDependency[House], connector: NamedDependency[Platform]
+) -> ConnectForm:
+    async with house.db.tenant(tenant.id) as conn:
+        await switch.require_granted(conn, tenant.id, connector.slug)
+    return ConnectForm(
+        kind="credentials",
+        name=connector.name,
+        schema=form_schema(connector.credentials),
+        help=connector.help,
+        webhook_help=connector.webhook_help,
+    )
+
+
+@post(
+    "/connect",
+    status_code=200,
+    summary="Connect this platform and start the first sync",
+    operation_id=_operation("connect"),
+    opt=tenant_access("admin", scope=CHANGE),
+)
+async def connect(
+    data: JSONBody[dict[str, Any]],
+    tenant: NamedDependency[Tenant],
+    caller: NamedDependency[Caller],
+    house: NamedDependency[House],
+    connector: NamedDependency[Platform],
+) -> ConnectedAnswer:
+    async with house.db.tenant(tenant.id) as conn:
+        await switch.require_granted(conn, tenant.id, connector.slug)
+    return await connecting.connect(house, tenant, connector, data)
+
+
+@post(
+    "/sync",
+    status_code=202,
+    summary="Fetch what is new from this platform",
+    operation_id=_operation("sync"),
+    opt=tenant_access("member", scope=CHANGE),
+)
+async def start_sync(
+    tenant: NamedDependency[Tenant], house: NamedDependency[House], connector: NamedDependency[Platform]
+) -> SyncStarted:
+    async with house.db.tenant(tenant.id) as conn:
+        row = await records.current(conn, tenant.id, connector.slug)
+        return SyncStarted(sync_run_id=await sync.start(conn, tenant.id, row.id))
+
+
+@get(
+    "/sync-status",
+    summary="How far the newest sync is",
+    operation_id=_operation("syncStatus"),
+    opt=tenant_access("viewer", scope=READ),
+)
+async def get_sync_status(
+    tenant: NamedDependency[Tenant], house: NamedDependency[House], connector: NamedDependency[Platform]
+) -> SyncStatus:
+    async with house.db.tenant(tenant.id) as conn:
+        return await status.sync_status(conn, tenant.id, connector.slug)
+
+
+@get(
+    "/status",
+    summary="How the connection fares",
+    operation_id=_operation("connectionStatus"),
+    opt=tenant_access("viewer", scope=READ),
+)
+async def get_status(
+    tenant: NamedDependency[Tenant], house: NamedDependency[House], connector: NamedDependency[Platform]
+) -> ConnectionStatus:
+    return await status.connection_status(house, tenant, connector.slug)
+
+
+@delete(
+    "/disconnect",
+    summary="Disconnect this platform; its history stays",
+    operation_id=_operation("disconnect"),
+    opt=tenant_access("admin", scope=CHANGE),
+)
+async def disconnect(
+    tenant: NamedDependency[Tenant],
+    caller: NamedDependency[Caller],
+    house: NamedDependency[House],
+    connector: NamedDependency[Platform],
+) -> None:
+    await connecting.disconnect(house, tenant, connector)
+
+
+OPEN = (connect_form, connect, get_status)
+"""Need the plugin only granted: connecting is what turns it on."""
+GATED = (start_sync, get_sync_status, disconnect)
