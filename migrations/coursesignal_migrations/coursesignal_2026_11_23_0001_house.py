@@ -529,8 +529,9 @@ DOORS = [
     """
     create function door_connection(platform_slug text, hash bytea) returns table (tenant_id uuid, id uuid)
     language sql stable security definer set search_path = pg_catalog, public as
-    $$ select c.tenant_id, c.id from public.connections c
-       where c.key_hash = hash and c.platform = platform_slug and c.state <> 'disconnected' $$""",
+    $$ select c.tenant_id, c.id from public.connections c join public.tenants t on t.id = c.tenant_id
+       where c.key_hash = hash and c.platform = platform_slug and c.state not in ('connecting', 'disconnected')
+         and t.status = 'active' $$""",
     "create index connections_hash_idx on connections (key_hash)",
     """
     create function door_tenants_with_events(how_many int) returns table (tenant_id uuid)
