@@ -18,6 +18,8 @@ from coursesignal.db.migrate import Migrator
 from coursesignal.db.roles import Addresses, addresses, bootstrap
 from coursesignal.jobs.mail import Mailer
 from coursesignal.jobs.tasks import Handler
+from coursesignal.plugin import BaseContext, Tenant
+from coursesignal.plugins.context import base_context
 from coursesignal.plugins.dispatch import handlers as plugin_handlers
 from coursesignal.plugins.registry import Registry, load_registry
 from coursesignal.security.keys import KeyRing
@@ -83,6 +85,10 @@ class Runtime:
             yield runtime
         finally:
             await runtime.stop()
+
+    def contexts(self, tenant: Tenant, plugin: str) -> BaseContext:
+        """What a connector of ``plugin`` works with for one tenant, besides its connection."""
+        return base_context(self, tenant, plugin)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every kind of task this process can run, by name."""
