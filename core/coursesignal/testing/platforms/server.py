@@ -99,12 +99,22 @@ class FakePlatform(abc.ABC):
         self.trouble: list[Reply] = []
         """Replies to give instead of the next ones, first come first."""
         self._port = port
+        self._first = 0
         self._movements: list[Movement] = []
         self._buyers: dict[str, Buyer] = {}
         self._products: dict[tuple[str, bool], Product] = {}
         self._routes = [(method, re.compile(pattern), handler) for method, pattern, handler in self.routes()]
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+
+    _next: dict[str, int]
+    """The last number given out, by kind of object."""
+
+    def count_from(self, first: int) -> Self:
+        """Number everything new above ``first``, as a platform that sold before does: no id of an earlier run comes again."""
+        self._first = first
+        self._next = {kind: first + last for kind, last in self._next.items()}
+        return self
 
     # -- up and down ---------------------------------------------------------------------------------------------------
 
@@ -245,10 +255,10 @@ class FakePlatform(abc.ABC):
 
     def _buyer(self, email: str, name: str) -> Buyer:
         first = email.split("@", 1)[0].replace(".", " ").title()
-        return self._buyers.setdefault(email.lower(), Buyer(501 + len(self._buyers), email, name or first))
+        return self._buyers.setdefault(email.lower(), Buyer(self._first + 501 + len(self._buyers), email, name or first))
 
     def _product(self, title: str, recurring: bool) -> Product:
-        return self._products.setdefault((title, recurring), Product(33 + len(self._products), title, recurring))
+        return self._products.setdefault((title, recurring), Product(self._first + 33 + len(self._products), title, recurring))
 
     # -- pushing -------------------------------------------------------------------------------------------------------
 
