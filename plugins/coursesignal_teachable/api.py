@@ -102,7 +102,7 @@ class TeachableApi:
 def _failure(response: httpx.Response) -> Exception:
     words = _words(response)
     if response.status_code in (401, 403):
-        return AuthFailed(words)
+        return AuthFailed(f"Teachable refuses the key: {words} Connect again with a valid one.")
     return Unavailable(f"Teachable says: {words}", retry_after=_wait(response))
 
 

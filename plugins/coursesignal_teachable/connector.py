@@ -62,7 +62,7 @@ class TeachableConnector(Connector[TeachableCredentials]):
         try:
             await _api(ctx).transactions({}, page=1, per=1)
         except AuthFailed as error:
-            raise CredentialsRejected("apiKey", f"Teachable refuses this key: {error}") from error
+            raise CredentialsRejected("apiKey", str(error)) from error
         school = ctx.credentials.school.strip()
         return Connected(account=Account(id=school or "school", name=school or "Teachable school"), webhooks="manual")
 

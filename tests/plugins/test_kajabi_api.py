@@ -1,0 +1,223 @@
+"""Kajabi's connector against a Kajabi that answers over HTTP, in every shape its documentation allows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from coursesignal.plugin import (
+    AuthFailed,
+    Charge,
+    ConnectionContext,
+    CredentialsRejected,
+    PlatformEvent,
+    PurchaseFacts,
+    Unavailable,
+)
+from coursesignal.testing.platforms import FakeKajabi, KajabiQuirks, Reply
+from coursesignal_kajabi.connector import KajabiConnector
+from coursesignal_kajabi.settings import KajabiCredentials
+
+HOOK_URL = "https://coursesignal.example.com/api/webhooks/kajabi/some-key"
+NOW = datetime.now(UTC).replace(microsecond=0)
+SINCE = NOW - timedelta(days=30)
+RIGHT = KajabiCredentials(client_id="kajabi-client", client_secret="kajabi-secret")
+
+
+@dataclass(frozen=True)
+class Ctx:
+    """As much of a connection's context as the connector uses."""
+
+    http: httpx.AsyncClient
+    base_url: str
+    credentials: KajabiCredentials = RIGHT
+    webhook_url: str = HOOK_URL
+    memo: Mapping[str, Any] = field(default_factory=lambda: {"site_id": "2"})
+
+
+@pytest.fixture
+async def kajabi() -> AsyncIterator[FakeKajabi]:
+    async with FakeKajabi() as platform:
+        yield platform
+
+
+@pytest.fixture
+async def ctx(kajabi: FakeKajabi) -> AsyncIterator[Ctx]:
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+        yield Ctx(http, kajabi.url)
+
+
+def as_context(ctx: Ctx) -> ConnectionContext[KajabiCredentials]:
+    return cast("ConnectionContext[KajabiCredentials]", ctx)
+
+
+async def pull(ctx: Ctx, stream: str) -> tuple[list[PlatformEvent], int]:
+    """Every event of a stream, and how many pages it took."""
+    connector, events, cursor, pages = KajabiConnector(), list[PlatformEvent](), None, 0
+    while True:
+        page = await connector.sync_page(as_context(ctx), stream, cursor, SINCE)
+        events += page.events
+        pages, cursor = pages + 1, page.cursor
+        if cursor is None:
+            return events, pages
+        assert pages < 100, "the pages never end"
+
+
+def signed_total(events: list[PlatformEvent]) -> int:
+    charges = {event.external_id: event for event in events if isinstance(event, Charge)}
+    return sum(-c.amount_minor if c.kind in ("refund", "dispute") else c.amount_minor for c in charges.values())
+
+
+async def test_connecting_finds_the_site_and_registers_a_hook_per_sales_event(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    connected = await KajabiConnector().connect(as_context(ctx))
+    assert (connected.account.id, connected.account.name, connected.webhooks) == ("2", "Example Academy", "registered")
+    hooks = [hook["attributes"] for hook in kajabi.hooks.values()]
+    assert {hook["event"] for hook in hooks} == {"payment_succeeded", "purchase", "order_created"}
+    assert {hook["target_url"] for hook in hooks} == {HOOK_URL}
+    assert "secret" not in str(connected.memo)
+
+
+async def test_connecting_again_makes_no_second_hook(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    for _ in range(2):
+        await KajabiConnector().connect(as_context(ctx))
+    assert len(kajabi.hooks) == 3
+
+
+async def test_disconnecting_removes_our_hooks_and_no_others(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    kajabi.hooks["900"] = {
+        "id": "900",
+        "type": "hooks",
+        "attributes": {"target_url": "https://other.example.com", "event": "purchase"},
+    }
+    connected = await KajabiConnector().connect(as_context(ctx))
+    await KajabiConnector().disconnect(as_context(replace(ctx, memo=connected.memo)))
+    assert list(kajabi.hooks) == ["900"]
+
+
+async def test_a_key_without_permission_for_hooks_leaves_them_to_be_made_by_hand(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    kajabi.quirks.refuses_hooks = True
+    assert (await KajabiConnector().connect(as_context(ctx))).webhooks == "manual"
+
+
+async def test_a_wrong_key_is_refused_in_kajabis_words(ctx: Ctx) -> None:
+    wrong = replace(ctx, credentials=KajabiCredentials(client_id="kajabi-client", client_secret="no"))
+    with pytest.raises(CredentialsRejected, match=r"unknown client") as refused:
+        await KajabiConnector().connect(as_context(wrong))
+    assert refused.value.errors[0].path == "clientSecret"
+
+
+async def test_several_sites_are_asked_about_by_name(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    kajabi.sites = {"2": "Example Academy", "3": "Second School"}
+    with pytest.raises(CredentialsRejected, match=r"3 \(Second School\)") as refused:
+        await KajabiConnector().connect(as_context(ctx))
+    assert refused.value.errors[0].path == "siteId"
+    chosen = replace(
+        ctx, credentials=KajabiCredentials(client_id="kajabi-client", client_secret="kajabi-secret", site_id="3")
+    )
+    assert (await KajabiConnector().connect(as_context(chosen))).account.name == "Second School"
+
+
+@pytest.mark.parametrize("quirks", [
+    KajabiQuirks(),
+    KajabiQuirks(paging="self_only"),
+    KajabiQuirks(paging="self_only", max_page_size=7),
+    KajabiQuirks(max_page_size=10),
+    KajabiQuirks(positive_refunds=True),
+    KajabiQuirks(ignores_dates=True),
+    KajabiQuirks(links_purchases=False),
+    KajabiQuirks(names_offers=False),
+])  # fmt: skip
+async def test_every_documented_shape_gives_the_same_money(kajabi: FakeKajabi, ctx: Ctx, quirks: KajabiQuirks) -> None:
+    kajabi.quirks = quirks
+    kajabi.sell("old@example.com", 77_700, at=NOW - timedelta(days=200))
+    sales = [kajabi.sell(f"buyer{n}@example.com", 10_000 + n, at=NOW - timedelta(days=n % 29)) for n in range(60)]
+    kajabi.renew(sales[3], at=NOW)
+    kajabi.refund(sales[4], 500)
+    kajabi.refund(sales[5])
+    events, _ = await pull(ctx, "transactions")
+    assert signed_total(events) == kajabi.ledger(SINCE)["USD"].net_minor
+    assert all(isinstance(e, Charge) and e.contact.email and e.contact.email.startswith("buyer") for e in events)
+
+
+async def test_a_refund_and_a_renewal_share_a_key_with_their_sale(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    sale = kajabi.sell("pat@example.com", recurring=True)
+    kajabi.renew(sale)
+    kajabi.refund(sale)
+    events, _ = await pull(ctx, "transactions")
+    keys = [set(event.purchase_keys) for event in events]
+    assert len(keys) == 3
+    assert set.intersection(*keys) == {f"purchase:{sale.purchase_id}"}
+
+
+async def test_purchases_bring_what_was_bought_and_cancellations(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    sale = kajabi.sell("pat@example.com", product="Watercolour", coupon="SPRING", at=NOW - timedelta(days=100))
+    kajabi.cancel(sale, at=NOW - timedelta(days=1))
+    (facts,) = (await pull(ctx, "purchases"))[0]
+    assert isinstance(facts, PurchaseFacts)
+    assert facts.items[0].title == "Watercolour"
+    assert facts.hints == {"coupon": "SPRING"}
+    assert facts.cancelled_at == NOW - timedelta(days=1)
+    assert f"transaction:{sale.id}" in facts.purchase_keys
+
+
+async def test_each_buyer_of_a_page_is_looked_up_once(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    for _ in range(20):
+        kajabi.sell("pat@example.com")
+    await pull(ctx, "transactions")
+    assert len([call for call in kajabi.calls if call.path.startswith("/v1/customers/")]) == 1
+
+
+async def test_a_page_that_links_to_itself_ends(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    for n in range(3):
+        kajabi.sell(f"b{n}@example.com")
+    body = {"data": kajabi.transactions, "links": {"next": f"{kajabi.url}/v1/transactions?page[number]=1"}}
+    kajabi.answer = lambda call: (
+        Reply(200, body) if call.path == "/v1/transactions" else FakeKajabi.answer(kajabi, call)
+    )  # type: ignore[method-assign]
+    _, pages = await pull(ctx, "transactions")
+    assert pages == 2
+
+
+async def test_a_rotated_key_asks_to_connect_again(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    kajabi.client_secret = "rotated"
+    with pytest.raises(AuthFailed, match=r"unknown client.*Connect again"):
+        await pull(ctx, "transactions")
+
+
+@pytest.mark.parametrize(("status", "headers", "wait"), [
+    (429, {"Retry-After": "7"}, timedelta(seconds=7)), (429, {}, None), (503, {}, None), (500, {}, None),
+])  # fmt: skip
+async def test_a_busy_kajabi_is_waited_for(
+    kajabi: FakeKajabi, ctx: Ctx, status: int, headers: dict[str, str], wait: timedelta | None
+) -> None:
+    kajabi.trouble.append(Reply(status, {}, headers))
+    with pytest.raises(Unavailable) as busy:
+        await pull(ctx, "transactions")
+    assert busy.value.retry_after == wait
+
+
+async def test_a_missing_permission_says_which_to_give(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    answer = FakeKajabi.answer
+    kajabi.answer = lambda call: (  # type: ignore[method-assign]
+        kajabi.error(403, "Not allowed") if call.path == "/v1/transactions" else answer(kajabi, call)
+    )
+    with pytest.raises(AuthFailed, match="view:transactions"):
+        await pull(ctx, "transactions")
+
+
+@pytest.mark.parametrize("body", [b'{"data": [', b"<html>", b"\xff"])
+async def test_an_unreadable_answer_is_trouble_on_their_side(kajabi: FakeKajabi, ctx: Ctx, body: bytes) -> None:
+    kajabi.trouble.append(Reply(200, body))
+    with pytest.raises(Unavailable):
+        await pull(ctx, "transactions")
+
+
+async def test_a_dead_address_is_trouble_on_their_side(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    kajabi.stop()
+    with pytest.raises(Unavailable, match="does not answer"):
+        await pull(ctx, "transactions")
