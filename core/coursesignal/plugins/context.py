@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 
 from coursesignal.analytics.reader import Reports
+from coursesignal.connections.house import House
 from coursesignal.db.engine import Database
 from coursesignal.errors import NotFound
 from coursesignal.jobs import outbox
@@ -121,6 +122,13 @@ def base_context(host: Host, tenant: Tenant, slug: str) -> PluginBaseContext:
     """What a connector of plugin ``slug`` works with, besides its connection; needs no look at the database."""
     plugin = host.registry.by_slug[slug]
     return PluginBaseContext(host, plugin, tenant, frozenset({slug, *plugin.manifest.requires}))
+
+
+def house_of(host: Host) -> House:
+    """What connections work with, on this installation."""
+    registry = host.registry
+    contexts = partial(base_context, host)
+    return House(host.database, host.keys, host.settings, registry.connectors, registry.models, contexts)
 
 
 async def find_tenant(conn: asyncpg.Connection, tenant_id: UUID) -> Tenant:

@@ -46,20 +46,30 @@ class _Gate(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
+        if self._is_override(url):
+            return await _pool().handle_async_request(request)
         if url.scheme != "https" or not self._may_reach(url.host):
             raise HostRefused(
                 f"plugin {self._slug!r}: {url.scheme}://{url.host} is not among its hosts. "
                 f'Use https, and add "{url.host}" to hosts in its plugin.toml.'
             )
         if self._override is not None:
-            there = self._override
-            path = there.raw_path.rstrip(b"/") + url.raw_path
-            request.url = url.copy_with(scheme=there.scheme, host=there.host, port=there.port, raw_path=path)
-            request.headers["host"] = there.netloc.decode()
+            _divert(request, self._override)
         return await _pool().handle_async_request(request)
+
+    def _is_override(self, url: httpx.URL) -> bool:
+        there = self._override
+        return there is not None and (url.scheme, url.host, url.port) == (there.scheme, there.host, there.port)
 
     async def aclose(self) -> None:
         """The pool outlives the client."""
+
+
+def _divert(request: httpx.Request, there: httpx.URL) -> None:
+    """Send the request to the same path at another address."""
+    path = there.raw_path.rstrip(b"/") + request.url.raw_path
+    request.url = request.url.copy_with(scheme=there.scheme, host=there.host, port=there.port, raw_path=path)
+    request.headers["host"] = there.netloc.decode()
 
 
 def _pool() -> httpx.AsyncHTTPTransport:

@@ -22,14 +22,16 @@ DISTRIBUTION = "coursesignal"
 OnError = Literal["quarantine", "abort"]
 
 
-class _Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HostTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table [host]."""
+
     on_error: OnError = "quarantine"
 
 
 class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file's contents; a plugin's table holds installation-wide defaults of its settings, by field name."""
 
-    host: _Host = _Host()
+    host: HostTable = HostTable()
     plugins: dict[Annotated[str, Meta(min_length=1)], dict[str, Any]] = {}
 
 

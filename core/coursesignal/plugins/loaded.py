@@ -22,6 +22,7 @@ from coursesignal.plugin import (
     NoSettings,
     Panel,
     Permission,
+    PluginError,
     RecommendationRule,
     Routes,
     Settings,
@@ -105,3 +106,7 @@ class Quarantined:
 
     def __str__(self) -> str:
         return self.reason
+
+
+class SettingsUnreadable(PluginError):
+    """A tenant's stored settings do not fit the plugin that is installed; the message names the plugin and the mend."""

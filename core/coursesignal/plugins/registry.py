@@ -32,6 +32,7 @@ from coursesignal.plugin import (
 )
 from coursesignal.plugins import hookspecs
 from coursesignal.plugins.declarations import declarations, installation_defaults
+from coursesignal.plugins.history import check_history, core_ids
 from coursesignal.plugins.listing import Listing, Origin, origin, read_listing
 from coursesignal.plugins.loaded import Hook, LoadedPlugin, Quarantined
 from coursesignal.plugins.manifest import Manifest, find_package, read_manifest
@@ -71,7 +72,12 @@ class Registry:
 
 def load_registry(settings: Settings) -> Registry:
     """Load what ``plugins.toml`` lists; raises PluginLoadError, ConfigurationError."""
-    loading = _Loading(read_listing(settings.plugins_file))
+    return load_listing(read_listing(settings.plugins_file))
+
+
+def load_listing(listing: Listing) -> Registry:
+    """Load what ``listing`` names; raises PluginLoadError."""
+    loading = _Loading(listing)
     for candidate in loading.in_order(loading.candidates()):
         loading.attempt(candidate.slug, candidate.origin, candidate.manifest, partial(loading.load, candidate))
     return loading.frozen()
@@ -98,6 +104,7 @@ class _Loading:
         self.loaded: dict[str, LoadedPlugin] = {}
         self.quarantined: list[Quarantined] = []
         self.owners: dict[tuple[str, str], str] = {}
+        self.migration_ids = core_ids()
         self.manager = pluggy.PluginManager(PROJECT)
         self.manager.add_hookspecs(hookspecs)
 
@@ -164,11 +171,13 @@ class _Loading:
                 ),
             )
             check_routes(plugin)
+            migration_ids = check_history(slug, plugin.folder / "migrations", self.migration_ids)
             owned = self._claim(plugin)
         except PluginLoadError:
             self.manager.unregister(name=slug)
             raise
         self.owners |= owned
+        self.migration_ids |= migration_ids
         self.loaded[slug] = plugin
 
     def _check_requirements(self, candidate: _Candidate) -> None:

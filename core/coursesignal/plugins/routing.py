@@ -14,9 +14,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from coursesignal.auth import access
-from coursesignal.errors import Busy, PluginLoadError
+from coursesignal.errors import Busy, Conflict, PluginLoadError
 from coursesignal.plugin import PluginError, Routes, Unavailable
-from coursesignal.plugins.loaded import LoadedPlugin
+from coursesignal.plugins.loaded import LoadedPlugin, SettingsUnreadable
 from coursesignal.web.problems import Problem, on_refused, on_unexpected
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,12 @@ def build_router(
         dependencies=dict(dependencies),
         guards=list(guards),
         tags=[plugin.slug],
-        exception_handlers={Unavailable: _on_unavailable, PluginError: _on_fault(plugin), Exception: _on_fault(plugin)},
+        exception_handlers={
+            Unavailable: _on_unavailable,
+            SettingsUnreadable: _on_unreadable(plugin),
+            PluginError: _on_fault(plugin),
+            Exception: _on_fault(plugin),
+        },
     )
     for handler in _handlers(router):
         handler.opt = {**handler.opt, **_access(plugin, routes, handler), "plugin": plugin.slug}
@@ -121,6 +126,17 @@ def _on_unavailable(request: Request[Any, Any, Any], error: Unavailable) -> Resp
     """What the plugin needs is down: the caller may try again."""
     wait_s = int(error.retry_after.total_seconds()) if error.retry_after else 30
     return on_refused(request, Busy(str(error), retry_after_s=max(1, wait_s)))
+
+
+def _on_unreadable(plugin: LoadedPlugin) -> ExceptionHandler:
+    """The plugin is on and its settings are not filled in, or do not fit any more."""
+
+    def on_unreadable(request: Request[Any, Any, Any], error: SettingsUnreadable) -> Response[Problem]:
+        log.warning("%s", error)
+        title = f"Fill in the settings of {plugin.manifest.name} first."
+        return on_refused(request, Conflict(title, kind="plugin-not-set-up"))
+
+    return on_unreadable
 
 
 def _on_fault(plugin: LoadedPlugin) -> ExceptionHandler:

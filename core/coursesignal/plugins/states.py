@@ -14,9 +14,9 @@ import asyncpg
 import msgspec
 
 from coursesignal.errors import Invalid
-from coursesignal.plugin import PluginError, Settings
+from coursesignal.plugin import Settings
 from coursesignal.plugins import forms
-from coursesignal.plugins.loaded import LoadedPlugin
+from coursesignal.plugins.loaded import LoadedPlugin, SettingsUnreadable
 from coursesignal.plugins.registry import Registry
 from coursesignal.security.box import Box, CannotOpen, aad
 
@@ -33,10 +33,6 @@ class PluginState:
     """The ``settings_version`` that ``values`` were written under."""
     state: str = "ok"
     problem: str | None = None
-
-
-class SettingsUnreadable(PluginError):
-    """Stored settings do not fit the plugin that is installed; the message names the plugin and the mend."""
 
 
 async def read_state(conn: asyncpg.Connection, tenant_id: UUID, plugin: LoadedPlugin, box: Box) -> PluginState:

@@ -39,6 +39,14 @@ def _environment(slug: str, folder: Path) -> jinja2.Environment:
     )
 
 
+def check_template(plugin: LoadedPlugin, template: str) -> None:
+    """Raise PluginError unless ``template`` can be parsed."""
+    try:
+        environment(plugin).get_template(template)
+    except jinja2.TemplateError as error:
+        raise PluginError(f"plugin {plugin.slug!r}: template {template} is not valid: {error}. Correct it.") from error
+
+
 def render(plugin: LoadedPlugin, template: str, values: Mapping[str, Any]) -> str:
     """The text of ``template``; raises PluginError that names the template."""
     try:

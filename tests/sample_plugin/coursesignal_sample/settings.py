@@ -15,7 +15,7 @@ Mood = Literal["well", "raises", "hangs", "blocks", "answers"]
 class SampleSettings(Settings):
     """The form."""
 
-    api_key: Annotated[Secret, Meta(title="API key", description="From sample.test, under Account.", min_length=8)]
+    api_key: Annotated[Secret, Meta(title="API key", description="From sample.test, under Account.", min_length=8)] = ""
     greeting: Annotated[str, Meta(title="Greeting", max_length=80)] = "Hello"
     notes_per_page: Annotated[int, Meta(title="Notes per page", ge=1, le=100)] = 20
     mood: Mood = "well"

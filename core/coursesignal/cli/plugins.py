@@ -1,0 +1,140 @@
+"""``coursesignal plugins``: what runs here, whether a plugin is sound, and erasing what it keeps about a tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from typing import Any
+
+import click
+
+from coursesignal.errors import CourseSignalError, NotFound, PluginLoadError
+from coursesignal.plugin import Command
+from coursesignal.plugins.check import check_plugin
+from coursesignal.plugins.context import open_context
+from coursesignal.plugins.lifecycle import purge as purge_plugin
+from coursesignal.plugins.loaded import LoadedPlugin
+from coursesignal.plugins.options import command_options
+from coursesignal.plugins.registry import load_registry
+from coursesignal.runtime import Runtime
+from coursesignal.settings import load
+
+
+@click.group()
+def command() -> None:
+    """The plugins of this installation."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--strict", is_flag=True, help="Exit with 1 when a plugin could not be loaded.")
+@click.pass_context
+def list_plugins(ctx: click.Context, as_json: bool, strict: bool) -> None:
+    """What runs, in load order, and what could not be loaded and why."""
+    registry = load_registry(load())
+    if as_json:
+        rows = [{**_row(plugin), "state": "loaded"} for plugin in registry.plugins]
+        rows += [{"slug": q.slug, "state": "quarantined", "reason": q.reason} for q in registry.quarantined]
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        for plugin in registry.plugins:
+            kind = "bundled" if plugin.bundled else "third party"
+            click.echo(f"loaded       {plugin.slug:18} {plugin.manifest.version:10} {kind:12} {plugin.summary}")
+        for quarantined in registry.quarantined:
+            click.echo(f"quarantined  {quarantined.slug:18} {quarantined.reason}")
+    if strict and registry.quarantined:
+        ctx.exit(1)
+
+
+def _row(plugin: LoadedPlugin) -> dict[str, Any]:
+    return {
+        "slug": plugin.slug,
+        "version": plugin.manifest.version,
+        "bundled": plugin.bundled,
+        "provides": list(plugin.manifest.provides),
+        "hooks": sorted(plugin.hooks),
+    }
+
+
+@command.command()
+@click.argument("name")
+@click.pass_context
+def check(ctx: click.Context, name: str) -> None:
+    """Load the plugin NAME and look at everything it declares; it need not be in plugins.toml."""
+    findings = check_plugin(load(), name)
+    for finding in findings:
+        click.echo(f"{'wrong' if finding.problem else 'fine ':5}  {finding.what}")
+        if finding.problem:
+            click.echo(f"       {finding.problem}")
+    if any(finding.problem for finding in findings):
+        ctx.exit(1)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--tenant", required=True, help="Slug of the tenant.")
+@click.confirmation_option(prompt="This erases everything the plugin keeps about the tenant. Go on?")
+def purge(name: str, tenant: str) -> None:
+    """Erase what the plugin NAME keeps about a tenant: tables, settings, secrets, and what its hook purge_tenant erases."""
+    asyncio.run(_purge(name, tenant))
+    click.echo(f"A worker erases what {name} keeps about {tenant}.")
+
+
+async def _purge(name: str, tenant: str) -> None:
+    async with Runtime.opened(load()) as runtime:
+        plugin = runtime.registry.by_slug.get(name)
+        if plugin is None:
+            raise PluginLoadError(name, "it is not loaded", "`coursesignal plugins list` shows what is.")
+        tenant_id = await _tenant_id(runtime, tenant)
+        async with runtime.database.tenant(tenant_id) as conn:
+            await purge_plugin(conn, tenant_id, plugin)
+
+
+async def _tenant_id(runtime: Runtime, slug: str) -> Any:
+    async with runtime.database.control() as conn:
+        found = await conn.fetchval("select id from tenants where slug = $1", slug)
+    if found is None:
+        raise CourseSignalError(f"There is no tenant {slug!r}.")
+    return found
+
+
+# -- commands of plugins -----------------------------------------------------------------------------------------------
+
+
+def plugin_group(slug: str) -> click.Group | None:
+    """``coursesignal <slug>``: the commands that the plugin registered; None for a plugin without any."""
+    plugin = load_registry(load()).by_slug.get(slug)
+    if plugin is None or not plugin.declared.commands:
+        return None
+    commands = [_click_command(plugin, declared) for declared in plugin.declared.commands]
+    return click.Group(slug, commands={c.name or "": c for c in commands}, help=plugin.summary)
+
+
+def _click_command(plugin: LoadedPlugin, declared: Command) -> click.Command:
+    def run(tenant: str, **options: Any) -> None:
+        asyncio.run(_run(plugin.slug, declared, tenant, options))
+
+    params: list[click.Parameter] = [click.Option(["--tenant"], required=True, help="Slug of the tenant.")]
+    for option in command_options(declared):
+        flag = f"--{option.name.replace('_', '-')}"
+        params.append(
+            click.Option(
+                [flag],
+                type=option.kind,
+                is_flag=option.kind is bool,
+                required=option.required and option.kind is not bool,
+                default=option.default,
+                show_default=not option.required,
+            )
+        )
+    return click.Command(declared.name, params=params, callback=run, help=inspect.getdoc(declared.function))
+
+
+async def _run(slug: str, declared: Command, tenant: str, options: dict[str, Any]) -> None:
+    async with Runtime.opened(load()) as runtime:
+        try:
+            ctx = await open_context(runtime, await _tenant_id(runtime, tenant), slug)
+        except NotFound:
+            raise CourseSignalError(f"Tenant {tenant!r} does not have the plugin {slug!r} on.") from None
+        await declared.function(ctx, **options)
