@@ -388,6 +388,19 @@ CONNECTIONS = [
         key="sync_run_id, stream",
         foreign=[ForeignKey("sync_run_id", "sync_runs")],
     ),
+    # A consent flow under way: deleted when it comes back, useless after expires_at.
+    *tenant_table(
+        "consents",
+        """
+        platform text not null,
+        state_hash bytea not null,
+        session_id uuid not null,
+        user_id uuid not null,
+        verifier bytea not null,
+        expires_at timestamptz not null
+        """,
+        unique=["state_hash"],
+    ),
 ]
 
 COMMERCE = [
@@ -602,6 +615,7 @@ TABLES = [
     "purchase_items",
     "purchase_keys",
     "purchases",
+    "consents",
     "sync_cursors",
     "sync_runs",
     "inbox",

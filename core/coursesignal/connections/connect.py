@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,6 @@ import asyncpg
 
 from coursesignal.connections import records, switch, sync
 from coursesignal.connections.context import Place, platform_context, stored_context
-from coursesignal.connections.forms import read_form
 from coursesignal.connections.house import House
 from coursesignal.connections.schemas import ConnectedAnswer
 from coursesignal.connections.vault import new_webhook_key, open_webhook_key, seal_credentials, webhook_url
@@ -35,16 +33,13 @@ class Slot:
     key: str
 
 
-async def connect(
-    house: House, tenant: Tenant, connector: Connector[Any], entered: Mapping[str, Any]
-) -> ConnectedAnswer:
-    """Connect with what a person entered, and turn the plugin on.
+async def connect(house: House, tenant: Tenant, connector: Connector[Any], credentials: Settings) -> ConnectedAnswer:
+    """Connect with these credentials, and turn the plugin on.
 
     The same account again is the same connection: nothing is lost or doubled.
 
     Raises Invalid with the field path and the platform's own words, Busy when the platform does not answer.
     """
-    credentials = read_form(connector.credentials, entered)
     slot = await _new_slot(house, tenant, connector.slug)
     try:
         connected = await _ask(house, tenant, connector, credentials, slot)

@@ -70,13 +70,20 @@ class PlatformContext:
         await self.base.send_email(template, to, key=key, **values)
 
 
+def platform_address(house: House, connector: Connector[Any]) -> str:
+    """Where the platform is: the operator's override, or its own address; no slash at the end."""
+    return house.settings.platform_urls.get(connector.slug, connector.api_url).rstrip("/")
+
+
 def platform_context(house: House, tenant: Tenant, place: Place, credentials: Settings) -> PlatformContext:
     """The context of one connection's calls."""
     connector = place.connector
+    base, address = house.contexts(tenant, connector.slug), platform_address(house, connector)
+    base.http.base_url = address  # the context is this call's own: relative addresses mean the platform
     return PlatformContext(
-        base=house.contexts(tenant, connector.slug),
+        base=base,
         credentials=credentials,
-        base_url=house.settings.platform_urls.get(connector.slug, connector.api_url).rstrip("/"),
+        base_url=address,
         webhook_url=webhook_url(house.settings.base_url, connector.slug, place.webhook_key),
         memo=place.memo,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from litestar import Request, Router, delete, get, post
+from litestar import Router, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
@@ -16,13 +16,14 @@ from coursesignal.auth.access import tenant as tenant_access
 from coursesignal.auth.callers import Caller
 from coursesignal.connections import connect as connecting
 from coursesignal.connections import records, status, switch, sync
-from coursesignal.connections.forms import form_schema
+from coursesignal.connections.consent_routes import begin_consent, end_consent
+from coursesignal.connections.forms import form_schema, read_form
+from coursesignal.connections.given import operation, provide_house
 from coursesignal.connections.house import House
-from coursesignal.connections.house import house as house_of
 from coursesignal.connections.inbox_routes import INBOX_ROUTES
 from coursesignal.connections.schemas import ConnectedAnswer, ConnectForm, ConnectionStatus, SyncStarted, SyncStatus
 from coursesignal.connections.webhook_routes import WEBHOOK_ROUTES
-from coursesignal.plugin import Connector, Tenant
+from coursesignal.plugin import Connector, ConsentConnector, Tenant
 
 READ, CHANGE = "connections:read", "connections:write"
 Platform = Connector[Any]
@@ -32,7 +33,8 @@ def connection_routes(connectors: Mapping[str, Platform]) -> list[Router | HTTPR
     """Every route about connections; each platform has its own under /api/<slug>."""
     routes: list[Router | HTTPRouteHandler] = [*WEBHOOK_ROUTES, *INBOX_ROUTES]
     for connector in connectors.values():
-        routes += [_router(connector, OPEN), _gated(connector)]
+        consent = isinstance(connector, ConsentConnector)
+        routes += [_router(connector, CONSENT if consent else FORM), _router(connector, OPEN), _gated(connector)]
     return routes
 
 
@@ -63,24 +65,10 @@ def _gated(connector: Platform) -> Router:
     return router
 
 
-def provide_house(request: Request[Any, Any, Any]) -> House:
-    """The parts of the process that connections work with."""
-    return house_of(request.app.state.runtime)
-
-
-def _operation(verb: str) -> Callable[..., str]:
-    """``connectKajabi`` for the verb "connect" under /api/kajabi."""
-
-    def name(handler: object, method: object, path: list[Any]) -> str:
-        return verb + "".join(part.title() for part in str(path[1]).split("_"))
-
-    return name
-
-
 @get(
     "/connect",
     summary="How to connect this platform",
-    operation_id=_operation("connectForm"),
+    operation_id=operation("connectForm"),
     opt=tenant_access("viewer", scope=READ),
 )
 async def connect_form(
@@ -101,7 +89,7 @@ async def connect_form(
     "/connect",
     status_code=200,
     summary="Connect this platform and start the first sync",
-    operation_id=_operation("connect"),
+    operation_id=operation("connect"),
     opt=tenant_access("admin", scope=CHANGE),
 )
 async def connect(
@@ -113,14 +101,14 @@ async def connect(
 ) -> ConnectedAnswer:
     async with house.db.tenant(tenant.id) as conn:
         await switch.require_granted(conn, tenant.id, connector.slug)
-    return await connecting.connect(house, tenant, connector, data)
+    return await connecting.connect(house, tenant, connector, read_form(connector.credentials, data))
 
 
 @post(
     "/sync",
     status_code=202,
     summary="Fetch what is new from this platform",
-    operation_id=_operation("sync"),
+    operation_id=operation("sync"),
     opt=tenant_access("member", scope=CHANGE),
 )
 async def start_sync(
@@ -134,7 +122,7 @@ async def start_sync(
 @get(
     "/sync-status",
     summary="How far the newest sync is",
-    operation_id=_operation("syncStatus"),
+    operation_id=operation("syncStatus"),
     opt=tenant_access("viewer", scope=READ),
 )
 async def get_sync_status(
@@ -147,7 +135,7 @@ async def get_sync_status(
 @get(
     "/status",
     summary="How the connection fares",
-    operation_id=_operation("connectionStatus"),
+    operation_id=operation("connectionStatus"),
     opt=tenant_access("viewer", scope=READ),
 )
 async def get_status(
@@ -159,7 +147,7 @@ async def get_status(
 @delete(
     "/disconnect",
     summary="Disconnect this platform; its history stays",
-    operation_id=_operation("disconnect"),
+    operation_id=operation("disconnect"),
     opt=tenant_access("admin", scope=CHANGE),
 )
 async def disconnect(
@@ -171,6 +159,8 @@ async def disconnect(
     await connecting.disconnect(house, tenant, connector)
 
 
-OPEN = (connect_form, connect, get_status)
+FORM = (connect_form,)
+CONSENT = (begin_consent, end_consent)
+OPEN = (connect, get_status)
 """Need the plugin only granted: connecting is what turns it on."""
 GATED = (start_sync, get_sync_status, disconnect)
