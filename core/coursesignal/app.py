@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import ScalarRenderPlugin
@@ -21,8 +21,10 @@ from coursesignal.auth.pages import ROUTES as PAGES
 from coursesignal.auth.routes import ROUTES as AUTH
 from coursesignal.connections.routes import connection_routes
 from coursesignal.jobs.routes import ROUTES as JOBS
+from coursesignal.plugin import AttributionModel
 from coursesignal.plugins.mount import plugin_routers
 from coursesignal.plugins.routes import ROUTES as PLUGINS
+from coursesignal.plugins.supply import models_of
 from coursesignal.runtime import Runtime
 from coursesignal.settings import load
 from coursesignal.tenancy.routes import ROUTES as TENANCY
@@ -53,10 +55,14 @@ def _dependencies(runtime: Runtime) -> dict[str, Provide]:
         "limiter": runtime.limiter,
         "mailer": runtime.mailer,
         "registry": runtime.registry,
-        "models": runtime.registry.models,
         "connectors": runtime.registry.connectors,
     }
+
+    async def models(request: Request[Any, Any, Any]) -> Mapping[str, AttributionModel]:
+        return await models_of(runtime, provide_tenant(request).id)
+
     return {
+        "models": Provide(models),
         **{name: _value(value) for name, value in values.items()},
         "caller": Provide(provide_caller, sync_to_thread=False),
         "tenant": Provide(provide_tenant, sync_to_thread=False),

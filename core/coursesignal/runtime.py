@@ -22,6 +22,7 @@ from coursesignal.plugin import BaseContext, Tenant
 from coursesignal.plugins.context import base_context
 from coursesignal.plugins.dispatch import handlers as plugin_handlers
 from coursesignal.plugins.registry import Registry, load_registry
+from coursesignal.plugins.supply import channel_rules_of
 from coursesignal.security.keys import KeyRing
 from coursesignal.settings import Settings
 from coursesignal.tracking.pipeline import drain_all
@@ -100,4 +101,4 @@ class Runtime:
 
     async def drain_events(self) -> int:
         """Turn stored events into visitors, sessions and touches; return how many were processed."""
-        return await drain_all(self.database, self.registry.channel_rules)
+        return await drain_all(self.database, channel_rules_of(self))

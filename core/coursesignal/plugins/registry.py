@@ -31,6 +31,7 @@ from coursesignal.plugin import (
     RecommendationRule,
 )
 from coursesignal.plugins import hookspecs
+from coursesignal.plugins.breaker import harmless
 from coursesignal.plugins.declarations import declarations, installation_defaults
 from coursesignal.plugins.history import check_history, core_ids
 from coursesignal.plugins.listing import Listing, Origin, origin, read_listing
@@ -228,7 +229,7 @@ class _Loading:
         """The registry of what was loaded."""
         plugins = tuple(self.loaded.values())
         models = [*CORE_MODELS, *(model for plugin in plugins for model in plugin.declared.attribution_models)]
-        rules = [rule for plugin in plugins for rule in plugin.declared.channel_rules]
+        rules = [harmless(plugin.slug, rule) for plugin in plugins for rule in plugin.declared.channel_rules]
         return Registry(
             plugins=plugins,
             quarantined=tuple(self.quarantined),

@@ -37,6 +37,8 @@ from generate_series(0, 2) n
 """
 
 Step = Callable[[Connection, Batch], Awaitable[None]]
+ChannelRulesOf = Callable[[UUID], Awaitable[Sequence[ChannelRule]]]
+"""The channel rules of the plugins a tenant has on."""
 
 STEPS: tuple[Step, ...] = (
     load_events,
@@ -67,7 +69,7 @@ async def drain(db: Database, tenant_id: UUID, channel_rules: Sequence[ChannelRu
     return processed
 
 
-async def drain_all(db: Database, channel_rules: Sequence[ChannelRule]) -> int:
+async def drain_all(db: Database, rules_of: ChannelRulesOf) -> int:
     """Process what every tenant has waiting; one tenant's failure is raised after the others had their turn."""
     async with db.control() as conn:
         rows = await conn.fetch("select tenant_id from door_tenants_with_events($1)", MAX_TENANTS)
@@ -77,7 +79,7 @@ async def drain_all(db: Database, channel_rules: Sequence[ChannelRule]) -> int:
     failure: Exception | None = None
     for row in rows:
         try:
-            processed += await drain(db, row["tenant_id"], channel_rules)
+            processed += await drain(db, row["tenant_id"], await rules_of(row["tenant_id"]))
         except Exception as error:
             logger.exception("events of tenant %s could not be processed; they stay queued", row["tenant_id"])
             failure = error
