@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, get, put
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 
 from coursesignal.auth.access import tenant as of_tenant
 from coursesignal.auth.callers import Caller, parts_of
@@ -72,7 +72,9 @@ async def list_plugins(request: Request[Any, Any, Any], tenant: NamedDependency[
     tags=TAGS,
     opt=of_tenant("viewer", scope="plugins:read"),
 )
-async def get_plugin(request: Request[Any, Any, Any], tenant: NamedDependency[Tenant], slug: str) -> PluginLine:
+async def get_plugin(
+    request: Request[Any, Any, Any], tenant: NamedDependency[Tenant], slug: FromPath[str]
+) -> PluginLine:
     return await _line(_host(request), tenant, slug)
 
 
@@ -87,7 +89,7 @@ async def change_plugin(
     request: Request[Any, Any, Any],
     caller: NamedDependency[Caller],
     tenant: NamedDependency[Tenant],
-    slug: str,
+    slug: FromPath[str],
     data: JSONBody[PluginChange],
 ) -> PluginLine:
     host = _host(request)

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from litestar import MediaType, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from coursesignal.plugin import Context, NotFound, Routes, Shell
@@ -44,7 +44,7 @@ async def list_notes(ctx: Ctx) -> list[Note]:
 
 
 @get("/notes/{kind:str}", operation_id="sample_get_note", summary="The latest note of a kind")
-async def get_note(ctx: Ctx, kind: str) -> Note:
+async def get_note(ctx: Ctx, kind: FromPath[str]) -> Note:
     found = next((line for line in await latest(ctx, 100) if line.kind == kind), None)
     if found is None:
         raise NotFound
