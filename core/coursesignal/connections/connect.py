@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.auth.callers import Caller
 from coursesignal.connections import records, switch, sync
 from coursesignal.connections.context import Place, platform_context, stored_context
 from coursesignal.connections.house import House
@@ -21,6 +22,7 @@ from coursesignal.errors import Busy, Conflict, FieldError, Invalid
 from coursesignal.events import ConnectionLost, ConnectionOpened
 from coursesignal.jobs.outbox import publish
 from coursesignal.plugin import AuthFailed, Connected, Connector, CredentialsRejected, Settings, Tenant, Unavailable
+from coursesignal.tenancy import audit
 
 log = logging.getLogger("coursesignal.connections")
 
@@ -33,7 +35,9 @@ class Slot:
     key: str
 
 
-async def connect(house: House, tenant: Tenant, connector: Connector[Any], credentials: Settings) -> ConnectedAnswer:
+async def connect(
+    house: House, caller: Caller, tenant: Tenant, connector: Connector[Any], credentials: Settings
+) -> ConnectedAnswer:
     """Connect with these credentials, and turn the plugin on.
 
     The same account again is the same connection: nothing is lost or doubled.
@@ -47,7 +51,7 @@ async def connect(house: House, tenant: Tenant, connector: Connector[Any], crede
         if known is not None:
             await _undo(house, tenant, connector, credentials, slot, connected)
             connected = await _ask(house, tenant, connector, credentials, known)
-        run_id = await _store(house, tenant, connector, credentials, known or slot, connected)
+        run_id = await _store(house, caller, tenant, connector, credentials, known or slot, connected)
     finally:
         await _drop_unused(house, tenant, slot)
     return ConnectedAnswer(
@@ -121,6 +125,7 @@ def _best_effort(connector: Connector[Any], tenant: Tenant) -> Any:
 
 async def _store(
     house: House,
+    caller: Caller,
     tenant: Tenant,
     connector: Connector[Any],
     credentials: Settings,
@@ -134,6 +139,8 @@ async def _store(
             await records.mark_ready(conn, tenant.id, slot.id, connected, sealed)
             await switch.turn_on(conn, tenant.id, connector.slug)
             run_id = await sync.start(conn, tenant.id, slot.id)
+            detail = {"connectionId": str(slot.id), "account": connected.account.name}
+            await audit.record(conn, tenant.id, caller, "connection.connected", connector.slug, detail)
             await publish(
                 conn,
                 ConnectionOpened(
@@ -146,7 +153,7 @@ async def _store(
         raise Conflict("This account was connected by someone else a moment ago. Look at its status.") from error
 
 
-async def disconnect(house: House, tenant: Tenant, connector: Connector[Any]) -> UUID:
+async def disconnect(house: House, caller: Caller, tenant: Tenant, connector: Connector[Any]) -> UUID:
     """Remove our hooks at the platform, erase the credentials, keep the history; returns the connection. Raises NotFound."""
     async with house.db.tenant(tenant.id) as conn:
         row = await records.current(conn, tenant.id, connector.slug)
@@ -154,6 +161,8 @@ async def disconnect(house: House, tenant: Tenant, connector: Connector[Any]) ->
         await connector.disconnect(stored_context(house, tenant, connector, row))
     async with house.db.tenant(tenant.id) as conn:
         await records.mark_disconnected(conn, tenant.id, row.id)
+        detail = {"connectionId": str(row.id), "account": row.account_name}
+        await audit.record(conn, tenant.id, caller, "connection.disconnected", connector.slug, detail)
         await publish(
             conn,
             ConnectionLost(

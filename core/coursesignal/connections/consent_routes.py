@@ -70,7 +70,7 @@ async def end_consent(
         raise BadRequest(consent.REFUSED, detail=detail, kind="consent-refused")
     tenant = await _tenant_of(house, started)
     credentials = await consent.exchange(house, tenant, connector, started.request, code)
-    return await connecting.connect(house, tenant, connector, credentials)
+    return await connecting.connect(house, caller, tenant, connector, credentials)
 
 
 async def _tenant_of(house: House, started: consent.Started) -> Tenant:

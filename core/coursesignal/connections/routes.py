@@ -101,7 +101,7 @@ async def connect(
 ) -> ConnectedAnswer:
     async with house.db.tenant(tenant.id) as conn:
         await switch.require_granted(conn, tenant.id, connector.slug)
-    return await connecting.connect(house, tenant, connector, read_form(connector.credentials, data))
+    return await connecting.connect(house, caller, tenant, connector, read_form(connector.credentials, data))
 
 
 @post(
@@ -156,7 +156,7 @@ async def disconnect(
     house: NamedDependency[House],
     connector: NamedDependency[Platform],
 ) -> None:
-    await connecting.disconnect(house, tenant, connector)
+    await connecting.disconnect(house, caller, tenant, connector)
 
 
 FORM = (connect_form,)
