@@ -13,7 +13,7 @@ AGENCY_EMAIL = "agency@example.com"
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """Arrivals of one kind: ``first`` and ``again`` weigh how many new and returning visitors it brings, ``buys`` how well they buy.
+    """Arrivals of one kind: ``first`` and ``again`` weigh how many new and returning visitors it brings, ``buys`` how many buy.
 
     ``{campaign}`` in a query is filled with one of ``campaigns``, ``{click}`` with a made-up click id.
     """

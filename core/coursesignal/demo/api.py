@@ -1,0 +1,75 @@
+"""CourseSignal as its users reach it: over HTTP, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Self
+
+import httpx
+
+from coursesignal.errors import CourseSignalError
+
+TIMEOUT_S = 30.0
+POLL_S = 0.1
+
+
+class DemoFailed(CourseSignalError):
+    """The demo cannot go on; the message says what was asked and what came back."""
+
+
+class Api:
+    """Calls of one caller. ``tenant`` is sent with every call."""
+
+    def __init__(self, http: httpx.AsyncClient, *, token: str = "", tenant: str = "") -> None:
+        self.http = http
+        self.token = token
+        self.tenant = tenant
+
+    async def login(self, email: str, password: str, *, tenant: str = "") -> Self:
+        """A caller who has logged in."""
+        answer = await self.post("/api/auth/login", {"email": email, "password": password})
+        return type(self)(self.http, token=answer["accessToken"], tenant=tenant)
+
+    def within(self, tenant: str) -> Self:
+        """The same caller in another tenant."""
+        return type(self)(self.http, token=self.token, tenant=tenant)
+
+    async def get(self, path: str, **params: Any) -> Any:
+        return await self._call("GET", path, params=params)
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        return await self._call("POST", path, json=body)
+
+    async def put(self, path: str, body: Any) -> Any:
+        return await self._call("PUT", path, json=body)
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        if self.tenant:
+            headers["x-tenant"] = self.tenant
+        answer = await self.http.request(method, path, headers=headers, **options)
+        if not answer.is_success:
+            raise DemoFailed(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+
+@contextlib.asynccontextmanager
+async def client(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """HTTP to a running server."""
+    limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
+    async with httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT_S, limits=limits) as http:
+        yield http
+
+
+async def until(ask: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
+    """Ask again and again until the answer is yes, or no longer than ``timeout_s``; returns the last answer."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while True:
+        if await ask():
+            return True
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(POLL_S)

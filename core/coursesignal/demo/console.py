@@ -1,0 +1,57 @@
+"""What the demo says, calmly: few lines, aligned, and always what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from coursesignal.demo.compare import Line
+from coursesignal.demo.shops import Shop
+
+WIDTH = 44
+
+
+def say(text: str = "") -> None:
+    """One line for people, at once."""
+    click.echo(text)
+
+
+def step(text: str) -> None:
+    """What begins now."""
+    click.echo(click.style("· ", fg="cyan") + text)
+
+
+def heading(text: str) -> None:
+    """The title of a part."""
+    click.echo("\n" + click.style(text, bold=True))
+
+
+def pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values under each other."""
+    shown = list(rows)
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        click.echo(f"  {name.ljust(width)}  {value}")
+
+
+def amount(minor: int, currency: str) -> str:
+    """A two-decimal amount, as the demo's currencies have."""
+    sign = "−" if minor < 0 else ""
+    return f"{sign}{abs(minor) // 100:,}.{abs(minor) % 100:02d} {currency}"
+
+
+def table(shop: Shop, lines: Sequence[Line]) -> None:
+    """Every compared number of one shop."""
+    heading(f"{shop.name} – {shop.platform}, {shop.currency}, {shop.time_zone}")
+    click.echo(click.style(f"  {'':{WIDTH}} {'expected':>17} {'reported':>17} {'difference':>15}", dim=True))
+    for line in lines:
+        name = line.what if not line.is_count or not line.currency else f"{line.what}, {line.currency}"
+        figures = [_figure(line, value) for value in (line.expected, line.reported)]
+        apart = "0" if not line.difference else _figure(line, line.difference)
+        text = f"  {name:{WIDTH}} {figures[0]:>17} {figures[1]:>17} {apart:>15}"
+        click.echo(click.style(text, fg="red", bold=True) if line.difference else text)
+
+
+def _figure(line: Line, value: int) -> str:
+    return f"{value:,}".replace("-", "−") if line.is_count else amount(value, line.currency)

@@ -1,0 +1,136 @@
+"""Writes a shop's history through the real services: events through the pipeline, sales through the intake of every sync.
+
+Everything is idempotent: what an interrupted run wrote is found again and not doubled. Plugins do not hear of the history; nobody
+wants ninety days of mails at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from operator import itemgetter
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from coursesignal.connections.intake import apply
+from coursesignal.db.engine import Database
+from coursesignal.demo.plan import Plan, Sale
+from coursesignal.demo.shops import Shop
+from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts
+from coursesignal.runtime import Runtime
+from coursesignal.tracking.commit import GroupCommit
+from coursesignal.tracking.intake import Row
+from coursesignal.tracking.pipeline import drain
+
+EVENTS_AT_ONCE = 5000
+SALES_AT_ONCE = 200
+"""How much one statement or transaction takes."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a shop's data goes."""
+
+    tenant_id: UUID
+    site_id: UUID
+    connection_id: UUID
+
+
+async def write(runtime: Runtime, shop: Shop, place: Place, plan: Plan) -> None:
+    """Write ``plan`` as if it had happened in its time."""
+    async with runtime.database.control() as conn:
+        began = await conn.fetchval("select clock_timestamp()")
+    await _store_events(runtime.database, rows_of(shop, place, plan))
+    while await drain(runtime.database, place.tenant_id, runtime.registry.channel_rules):
+        pass
+    for sales in _parts(plan.sales, SALES_AT_ONCE):
+        events = [event for sale in sales for event in platform_events(sale)]
+        async with runtime.database.tenant(place.tenant_id) as conn:
+            await apply(conn, place.tenant_id, place.connection_id, shop.platform, events, runtime.registry.models)
+    await _announce_nothing(runtime.database, place.tenant_id, began)
+
+
+def rows_of(shop: Shop, place: Place, plan: Plan) -> Sequence[Row]:
+    """Every event of the plan's visitors as collect would store it, oldest first."""
+    rows: list[Row] = [
+        (
+            place.tenant_id, event.event_id, event.at, place.site_id, visitor.id, event.type, None, event.url,
+            event.referrer or None, event.title or None, event.email, None, visitor.user_agent, b"",
+        )
+        for visitor in plan.visitors
+        for visit in visitor.visits
+        for event in visit.events(shop.site)
+    ]  # fmt: skip
+    return sorted(rows, key=itemgetter(2))
+
+
+async def _store_events(database: Database, rows: Sequence[Row]) -> None:
+    commit = GroupCommit(database)
+    try:
+        for some in _parts(rows, EVENTS_AT_ONCE):
+            await commit.store(some, ())
+    finally:
+        await commit.close()
+
+
+def platform_events(sale: Sale) -> Iterator[PlatformEvent]:
+    """A sale as its platform would tell it: a charge for each movement of money, and who it was for."""
+    key = f"history:{sale.number}"
+    contact = Contact(email=sale.email, name=sale.name or None)
+    item = Item(external_id=sale.product.title, title=sale.product.title, amount_minor=sale.payments[0].amount_minor)
+    for number, payment in enumerate(sale.payments):
+        charge_id = f"{key}.{number}"
+        yield Charge(
+            external_id=charge_id,
+            kind="renewal" if number else "sale",
+            amount_minor=payment.amount_minor,
+            currency=sale.currency,
+            occurred_at=payment.at,
+            purchase_keys=(key,),
+            contact=contact,
+            items=(item,),
+        )
+        for again, refund in enumerate(payment.refunds):
+            yield Charge(
+                external_id=f"{charge_id}.refund{again}",
+                kind="refund",
+                amount_minor=refund.amount_minor,
+                currency=sale.currency,
+                occurred_at=refund.at,
+                purchase_keys=(key,),
+                contact=contact,
+                refund_of=charge_id,
+            )
+    if sale.gift_for is not None:
+        yield PurchaseFacts(purchase_keys=(key,), occurred_at=sale.at, contact=contact, gift_recipient=sale.gift_for)
+
+
+async def _announce_nothing(database: Database, tenant_id: UUID, since: datetime) -> None:
+    """Take the history's announcements off the record, and the work that was done here already."""
+    async with database.tenant(tenant_id) as conn:
+        await conn.execute(
+            "delete from outbox where tenant_id = $1 and created_at >= $2 and "
+            "(kind = 'event' or name like 'core.attribute%')",
+            tenant_id,
+            since,
+        )
+
+
+def _parts(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    waiting = iter(values)
+    while part := list(islice(waiting, size)):
+        yield part
+
+
+async def refresh_statistics(owner_url: str) -> None:
+    """Tell the database's planner how much there is now, instead of waiting until it notices."""
+    connection = await asyncpg.connect(owner_url)
+    try:
+        await connection.execute("analyze")
+    finally:
+        await connection.close()
