@@ -21,10 +21,10 @@ from coursesignal.auth.pages import ROUTES as PAGES
 from coursesignal.auth.routes import ROUTES as AUTH
 from coursesignal.connections.routes import connection_routes
 from coursesignal.jobs.routes import ROUTES as JOBS
-from coursesignal.plugin import AttributionModel
+from coursesignal.plugin import AttributionModel, Exporter
 from coursesignal.plugins.mount import plugin_routers
 from coursesignal.plugins.routes import ROUTES as PLUGINS
-from coursesignal.plugins.supply import models_of
+from coursesignal.plugins.supply import exporters_of, models_of
 from coursesignal.runtime import Runtime
 from coursesignal.settings import load
 from coursesignal.tenancy.routes import ROUTES as TENANCY
@@ -61,8 +61,12 @@ def _dependencies(runtime: Runtime) -> dict[str, Provide]:
     async def models(request: Request[Any, Any, Any]) -> Mapping[str, AttributionModel]:
         return await models_of(runtime, provide_tenant(request).id)
 
+    async def exporters(request: Request[Any, Any, Any]) -> Mapping[str, Exporter]:
+        return await exporters_of(runtime, provide_tenant(request).id)
+
     return {
         "models": Provide(models),
+        "exporters": Provide(exporters),
         **{name: _value(value) for name, value in values.items()},
         "caller": Provide(provide_caller, sync_to_thread=False),
         "tenant": Provide(provide_tenant, sync_to_thread=False),

@@ -38,6 +38,7 @@ __all__ = [
     "API_VERSION",
     "PROJECT",
     "Account",
+    "Advice",
     "AttributionModel",
     "AuthFailed",
     "BaseContext",
@@ -198,6 +199,13 @@ class Context(BaseContext, Protocol[SettingsT_co]):
 
     @property
     def settings(self) -> SettingsT_co: ...
+    async def advice(self) -> Sequence[Advice]:
+        """Ask every recommendation rule of the plugins this tenant has on; a rule that fails or takes over 10 s is left out."""
+        ...
+
+    async def raise_recommendation(self, advice: Advice) -> None:
+        """Announce advice that was not given before, as RecommendationRaised; the same rule and key are announced once."""
+        ...
 
 
 class ConnectionContext(BaseContext, Protocol[SettingsT_co]):
@@ -391,7 +399,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True, tag="charge"):
 
 
 class RefundTotal(msgspec.Struct, frozen=True, kw_only=True, tag="refund_total"):
-    """The platform says how much of a charge is refunded *in all*; core books the difference. A smaller total later is ignored."""
+    """The platform says how much of a charge is refunded *in all*; core books the difference, never less than before."""
 
     charge_external_id: str
     total_minor: int
@@ -573,6 +581,13 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Mapping[str, float | int | str]
     link: str = ""
     """Path of the report that shows the numbers."""
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule recommends now."""
+
+    rule: str
+    recommendation: Recommendation
 
 
 class RecommendationRule(abc.ABC):

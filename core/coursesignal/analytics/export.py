@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,6 +15,7 @@ from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.schemas import LedgerLine
 from coursesignal.analytics.sources import by_source
 from coursesignal.errors import FieldError, Invalid, RateLimited
+from coursesignal.plugin import Exporter
 
 MEDIA_TYPE = "text/csv; charset=utf-8"
 REPORTS = ("sources", "ledger", "daily")
@@ -31,13 +32,15 @@ class File:
     """A finished download."""
 
     name: str
+    media_type: str
     content: bytes
 
 
-async def export(reading: Reading, report: str) -> File:
-    """The reading's period as a file; raise Invalid for an unknown report, RateLimited while another export of the tenant runs.
+async def export(reading: Reading, report: str, exporter: Exporter | None = None) -> File:
+    """The reading's period as a file: CSV, or what a plugin's ``exporter`` writes.
 
-    Amounts are decimal in the currency of their row. Times are UTC.
+    Amounts are decimal in the currency of their row. Times are UTC. Raises Invalid for an unknown report, RateLimited while
+    another export of the tenant runs.
     """
     if report not in REPORTS:
         raise Invalid(
@@ -45,8 +48,17 @@ async def export(reading: Reading, report: str) -> File:
         )
     await _one_at_a_time(reading)
     rows = await {"sources": _sources, "ledger": _ledger, "daily": _daily}[report](reading)
-    period = f"{reading.period.first}-to-{reading.period.last}"
-    return File(f"coursesignal-{report}-{period}.csv", to_csv(rows))
+    name = f"coursesignal-{report}-{reading.period.first}-to-{reading.period.last}"
+    if exporter is None:
+        return File(f"{name}.csv", MEDIA_TYPE, to_csv(rows))
+    columns, *lines = rows
+    content = b"".join([chunk async for chunk in exporter.export([str(c) for c in columns], _each(lines))])
+    return File(f"{name}{exporter.suffix}", exporter.media_type, content)
+
+
+async def _each(rows: Sequence[Sequence[Cell]]) -> AsyncIterator[Sequence[Cell]]:
+    for row in rows:
+        yield row
 
 
 def to_csv(rows: Iterable[Sequence[Cell]]) -> bytes:

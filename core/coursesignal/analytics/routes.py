@@ -21,7 +21,8 @@ from coursesignal.analytics.reading import reading
 from coursesignal.analytics.schemas import Ledger, ModelInfo, Reconciliation
 from coursesignal.auth.access import tenant as tenant_access
 from coursesignal.db.engine import Database
-from coursesignal.plugin import AttributionModel, Tenant
+from coursesignal.errors import FieldError, Invalid
+from coursesignal.plugin import AttributionModel, Exporter, Tenant
 from coursesignal.reports import (
     DailyReport,
     DrilldownReport,
@@ -175,20 +176,26 @@ async def get_models(
     return sorted(infos, key=lambda info: (not info.default, info.name))
 
 
-@get("/export", summary="A report as a CSV file", operation_id="analyticsExport", media_type=MEDIA_TYPE)
+@get("/export", summary="A report as a file", operation_id="analyticsExport", media_type=MEDIA_TYPE)
 async def get_export(
     db: NamedDependency[Database],
     tenant: NamedDependency[Tenant],
     models: NamedDependency[Models],
+    exporters: NamedDependency[Mapping[str, Exporter]],
     wanted: NamedDependency[Wanted],
     report: Annotated[str, QueryParameter(description="sources, ledger or daily.")] = "sources",
     model: ModelParam = "",
+    file_format: Annotated[str, QueryParameter(name="format", description="csv, or a format of a plugin.")] = "csv",
 ) -> Response[bytes]:
-    """Decimal amounts, UTF-8; text that a spreadsheet would run as a formula is defused."""
+    """CSV has decimal amounts in UTF-8; text that a spreadsheet would run as a formula is defused."""
+    exporter = None if file_format == "csv" else exporters.get(file_format)
+    if exporter is None and file_format != "csv":
+        known = ", ".join(["csv", *sorted(exporters)])
+        raise Invalid("There is no such file format.", errors=[FieldError("format", f"Must be one of {known}.")])
     async with reading(db, tenant, models, wanted, model) as about:
-        file = await export(about, report)
+        file = await export(about, report, exporter)
     headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
-    return Response(file.content, media_type=MEDIA_TYPE, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
 
 
 def _literal(request: Request[Any, Any, Any], source: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import msgspec
 
 from coursesignal.analytics.reader import Reports
 from coursesignal.connections.house import House
@@ -19,8 +20,9 @@ from coursesignal.db.engine import Database
 from coursesignal.errors import NotFound
 from coursesignal.jobs import outbox
 from coursesignal.jobs.mail import queue_mail
-from coursesignal.plugin import PluginError, Settings, Tenant
-from coursesignal.plugins.gate import models_for
+from coursesignal.plugin import Advice, PluginError, Settings, Tenant
+from coursesignal.plugins.advice import ask, raised
+from coursesignal.plugins.gate import models_for, rules_for
 from coursesignal.plugins.host import Host
 from coursesignal.plugins.http import client
 from coursesignal.plugins.loaded import LoadedPlugin
@@ -113,6 +115,22 @@ class PluginContext(PluginBaseContext):
     ) -> None:
         super().__init__(host, plugin, tenant, enabled)
         self.settings = settings
+
+    async def advice(self) -> Sequence[Advice]:
+        registry = self._host.registry
+        purchases = (await self.reports.summary("all")).purchases
+        found: list[Advice] = []
+        for slug, rule in rules_for(registry, self.enabled).items():
+            if purchases >= rule.minimum_purchases:
+                owner = registry.owners[("rule", slug)]
+                found += await ask(owner, rule, open_context(self._host, self.tenant.id, owner))
+        return sorted(found, key=lambda advice: advice.recommendation.priority)
+
+    async def raise_recommendation(self, advice: Advice) -> None:
+        event = raised(self.tenant.id, advice)
+        async with self.db.transaction() as conn:
+            key = f"recommendation:{event.rule}:{event.key}"
+            await outbox.put(conn, self.tenant.id, "event", event.name, msgspec.to_builtins(event), key=key)
 
     def _mail_values(self) -> Mapping[str, object]:
         return {"settings": self.settings}

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 PREFIXES = {"api": "/api/{slug}", "dashboard": "/app/{{tenant:str}}/{slug}", "public": "/api/public/{slug}"}
 CORES_DEPENDENCIES = frozenset(
-    {"caller", "connectors", "db", "keys", "limiter", "mailer", "models", "registry", "settings", "tenant"}
+    {"caller", "connectors", "db", "exporters", "keys", "limiter", "mailer", "models", "registry", "settings", "tenant"}
 )
 """What the application injects into core's handlers; a plugin is given ``ctx`` instead."""
 CONNECTOR_PATHS = frozenset({"/connect", "/callback", "/sync", "/sync-status", "/status", "/disconnect"})
