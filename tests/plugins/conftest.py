@@ -1,18 +1,25 @@
-"""Throw-away plugins: packages written for one test, found as third parties' are."""
+"""The host's subjects: throw-away plugins written for one test, and an installation with the sample plugin."""
 
 from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 import pytest
 
-from coursesignal.plugins.registry import Registry, load_registry
 from coursesignal.settings import Settings
+
+if TYPE_CHECKING:
+    from coursesignal_sample.fake import FakeSample
+
+    from coursesignal.plugins.registry import Registry
+    from coursesignal.runtime import Runtime
+    from coursesignal.testing.server import TestServer
 
 _numbers = itertools.count(1)
 
@@ -70,6 +77,8 @@ class Scratch:
 
     def load(self) -> Registry:
         """Start the host with what is listed."""
+        from coursesignal.plugins.registry import load_registry
+
         return load_registry(self.settings)
 
     def refusal(self) -> str:
@@ -85,3 +94,35 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scratch
     yield Scratch(tmp_path)
     for name in [name for name in sys.modules if name.startswith("coursesignal_scratch")]:
         del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+async def sample_installation(
+    anyio_backend: str, test_server: TestServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Runtime]:
+    """An installation with the sample plugin beside the connectors, reaching a fake sample.test."""
+    from coursesignal.runtime import Runtime
+
+    home = tmp_path_factory.mktemp("home")
+    listed = home / "plugins.toml"
+    listed.write_text("[plugins.kajabi]\n[plugins.teachable]\n[plugins.sample]\n")
+    settings = Settings(home=home, plugins_file=listed, base_url="http://coursesignal.test", testing=True, pool_size=8)
+    runtime = Runtime.prepare(settings, where=test_server.addresses(await test_server.clone()))
+    await runtime.migrator.up()
+    await runtime.start()
+    try:
+        yield runtime
+    finally:
+        await runtime.stop()
+
+
+@pytest.fixture(scope="module")
+async def sample_platform(sample_installation: Runtime) -> AsyncIterator[FakeSample]:
+    """The platform that the sample plugin connects."""
+    from coursesignal_sample.fake import FakeSample
+
+    from coursesignal.testing.platforms import use_platform
+
+    async with FakeSample() as fake:
+        use_platform(sample_installation, fake)
+        yield fake

@@ -10,6 +10,8 @@ from coursesignal_sample.settings import SampleSettings
 
 
 async def load(ctx: Context[SampleSettings]) -> Mapping[str, object]:
+    if ctx.settings.mood == "raises":
+        raise ValueError("the sample plugin is in a bad mood")
     return {"notes": await latest(ctx, 5)}
 
 

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from coursesignal.plugin import Context, NotFound, Routes, Shell
+from coursesignal.plugin import Context, NotFound, PluginError, Routes, Shell
 from coursesignal_sample.notes import Note, latest, note
 from coursesignal_sample.settings import SampleSettings
 
@@ -63,8 +63,16 @@ async def greet(ctx: Ctx, data: JSONBody[Greeting]) -> None:
 
 @get("/notes", operation_id="sample_notes_page", summary="The notes as a page", media_type=MediaType.HTML)
 async def notes_page(ctx: Ctx, shell: NamedDependency[Shell]) -> str:
+    """A page with everything the shell gives: the person, the menu, other plugins' panels."""
     lines = "".join(f"<li>{html.escape(f'{line.kind} {line.body}')}</li>" for line in await latest(ctx))
-    return f"<title>Notes</title><p>{html.escape(shell.email)}</p><ul>{lines}</ul>"
+    menu = "".join(f'<a href="{link.href}">{html.escape(link.label)}</a>' for link in await shell.nav())
+    parts = [f"<title>Notes</title><p>{html.escape(shell.email)}, {shell.role}</p><nav>{menu}</nav><ul>{lines}</ul>"]
+    for link in await shell.panels("overview"):
+        try:
+            parts.append(f"<h2>{html.escape(link.title)}</h2>{await shell.panel(link.plugin, link.slug)}")
+        except PluginError:
+            parts.append(f"<h2>{html.escape(link.title)}</h2><p>Not available now.</p>")
+    return "".join(parts)
 
 
 @get("/", operation_id="sample_public", summary="How many notes there are")
