@@ -105,7 +105,7 @@ async def sample_installation(
 
     home = tmp_path_factory.mktemp("home")
     listed = home / "plugins.toml"
-    listed.write_text("[plugins.kajabi]\n[plugins.teachable]\n[plugins.sample]\n")
+    listed.write_text("[plugins.kajabi]\n[plugins.teachable]\n[plugins.sample]\nnotes_per_page = 15\n")
     settings = Settings(home=home, plugins_file=listed, base_url="http://coursesignal.test", testing=True, pool_size=8)
     runtime = Runtime.prepare(settings, where=test_server.addresses(await test_server.clone()))
     await runtime.migrator.up()

@@ -18,7 +18,7 @@ from coursesignal.plugins.loaded import LoadedPlugin
 from coursesignal.plugins.options import command_options
 from coursesignal.plugins.registry import load_registry
 from coursesignal.runtime import Runtime
-from coursesignal.settings import load
+from coursesignal.settings import Settings, load
 
 
 @click.group()
@@ -102,9 +102,9 @@ async def _tenant_id(runtime: Runtime, slug: str) -> Any:
 # -- commands of plugins -----------------------------------------------------------------------------------------------
 
 
-def plugin_group(slug: str) -> click.Group | None:
+def plugin_group(slug: str, settings: Settings | None = None) -> click.Group | None:
     """``coursesignal <slug>``: the commands that the plugin registered; None for a plugin without any."""
-    plugin = load_registry(load()).by_slug.get(slug)
+    plugin = load_registry(settings or load()).by_slug.get(slug)
     if plugin is None or not plugin.declared.commands:
         return None
     commands = [_click_command(plugin, declared) for declared in plugin.declared.commands]
