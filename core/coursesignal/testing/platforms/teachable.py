@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from coursesignal.testing.platforms.books import FakeSale, Product
 from coursesignal.testing.platforms.server import Call, FakePlatform, Reply, Route, moment, number
 
 SCHOOL_ID = 42
-USD_PER_UNIT = {"EUR": 1.1, "GBP": 1.3, "JPY": 0.0067 * 100}
-"""Invented rates of smallest units: what ``charge`` (always USD) differs by from ``final_price``."""
+USD_PER_UNIT = {"EUR": 2, "GBP": 3, "JPY": 1}
+"""Invented rates of smallest units: ``charge`` (always USD) is this many times ``final_price``. Whole, so that any part of a price
+converts there and back exactly; far from 1, so that mixing the two shows."""
 Row = dict[str, Any]
 
 
@@ -24,6 +25,8 @@ class TeachableQuirks:
     """The toggle that wraps a webhook's body in a JSON array."""
     refunds_tell_amount: bool = False
     """``Transaction.refunded`` carries ``amount_refunded`` and ``refunded_at``; no genuine body was ever seen."""
+    refunds_in: Literal["usd", "buyer"] = "usd"
+    """The currency of ``amount_refunded``, which nothing documents."""
     tells_sale: bool = True
     """``Transaction.created`` names its sale's id."""
     hook_event_ids: bool = True
@@ -150,7 +153,8 @@ class FakeTeachable(FakePlatform):
         before = self._refunded.get(sale.id, 0)
         amount = sale.amount_minor - before if amount_minor is None else amount_minor
         self._refunded[sale.id] = before + amount
-        row["amount_refunded"] = _usd(before + amount, sale.currency)
+        total = before + amount
+        row["amount_refunded"] = _usd(total, sale.currency) if self.quirks.refunds_in == "usd" else total
         row["refunded_at"] = _iso(when)
         self._book(-amount, sale.currency, when)
         told: Row = {"id": sale.id, "user_id": sale.buyer.id}
@@ -219,7 +223,7 @@ class FakeTeachable(FakePlatform):
 
 
 def _usd(amount: int, currency: str) -> int:
-    return round(amount * USD_PER_UNIT.get(currency, 1.0))
+    return amount * USD_PER_UNIT.get(currency, 1)
 
 
 def _iso(at: datetime) -> str:
