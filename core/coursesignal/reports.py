@@ -104,7 +104,7 @@ class Totals(Report, frozen=True, kw_only=True):
 
 
 class SourceRow(Totals, frozen=True, kw_only=True):
-    """One source; ``channel`` is the one most of it came through."""
+    """One source; ``channel`` is the one most of its purchases came through, without any the first by name."""
 
     source: str
     channel: str

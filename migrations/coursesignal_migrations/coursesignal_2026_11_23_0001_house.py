@@ -277,8 +277,10 @@ TRACKING = [
         """,
         unique=["event_id"],
         foreign=[ForeignKey("session_id", "sessions"), ForeignKey("visitor_id", "visitors")],
-        indexes=["visitor_id, occurred_at", "occurred_at", "source, occurred_at", "session_id"],
+        indexes=["visitor_id, occurred_at", "occurred_at", "session_id"],
     ),
+    # Counts the distinct visitors of every source in one pass over the index.
+    "create index touches_source_idx on touches (tenant_id, source, visitor_id, occurred_at) include (channel)",
 ]
 
 IDENTITY = [

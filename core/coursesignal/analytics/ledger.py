@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from coursesignal.analytics.cursors import decode_cursor
-from coursesignal.analytics.purchases import LINE_COLUMNS, TOP_TOUCH, check_limit, line_fields, next_cursor
+from coursesignal.analytics.purchases import LINE_COLUMNS, TOP_TOUCH, line_fields, next_cursor
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.schemas import Ledger, LedgerCredit, LedgerLine
 
@@ -49,7 +49,6 @@ _OF_SOURCE = """
 
 async def ledger(reading: Reading, *, limit: int, cursor: str = "", source: str = "") -> Ledger:
     """A page of the ledger; with ``source`` only the purchases that the model credits to it, with all their credits."""
-    check_limit(limit)
     period = reading.period
     rows = await _lines(reading, limit, cursor, source)
     credits = await _credits(reading, [row["id"] for row in rows[:limit]])

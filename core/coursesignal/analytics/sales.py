@@ -10,52 +10,56 @@ from coursesignal.analytics.figures import Sales
 from coursesignal.analytics.period import Period
 from coursesignal.analytics.reading import Reading
 
-_SOLD = """
-    sold as (
-        select c.id, c.purchase_id, c.currency, c.amount_minor, c.kind in ('sale', 'renewal', 'instalment') as is_sale,
-               coalesce(p.person_id::text, lower(p.email), p.id::text) as student, p.match <> 'unmatched' as matched
-        from charges c
-        join purchases p on p.tenant_id = c.tenant_id and p.id = c.purchase_id
-        where c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3
-    )"""
+SALES = "c.kind in ('sale', 'renewal', 'instalment')"
+"""Charges that count as charged; all others count as refunded, with the sign turned."""
 
-
-def _figures(amount: str, prefix: str = "") -> str:
-    """The columns of :class:`Sales` over an ``amount`` per row of ``sold``."""
-    paid = f"is_sale and {amount} > 0"
-    return f"""
-        coalesce(sum({amount}) filter (where is_sale), 0) as {prefix}charged,
-        coalesce(-sum({amount}) filter (where not is_sale), 0) as {prefix}refunded,
-        count(distinct purchase_id) filter (where {paid}) as {prefix}purchases,
-        count(distinct student) filter (where {paid}) as {prefix}students,
-        count(distinct purchase_id) filter (where {paid} and matched) as {prefix}matched"""
-
+# Money is first summed per purchase and then counted: a distinct count over charges would sort them once per figure.
+_FIGURES = """
+    coalesce(sum(b.{prefix}charged), 0) as {prefix}charged,
+    coalesce(sum(b.{prefix}refunded), 0) as {prefix}refunded,
+    count(*) filter (where b.{prefix}charged > 0) as {prefix}purchases,
+    count(distinct coalesce(p.person_id, md5(lower(p.email))::uuid, p.id))
+        filter (where b.{prefix}charged > 0) as {prefix}students,
+    count(*) filter (where b.{prefix}charged > 0 and p.match <> 'unmatched') as {prefix}matched"""
 
 _TOTALS = f"""
-    with {_SOLD},
-    credited as (
+    with credited as (
         select k.charge_id, sum(k.amount_minor) as amount
-        from sold join credits k on k.tenant_id = $1 and k.charge_id = sold.id and k.model = $4
+        from charges c join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = $4
+        where c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3
         group by k.charge_id
     ),
-    rest as (
-        select sold.*, sold.amount_minor - coalesce(credited.amount, 0) as left_over
-        from sold left join credited on credited.charge_id = sold.id
+    bought as (
+        select c.currency, c.purchase_id,
+               sum(c.amount_minor) filter (where {SALES}) as charged,
+               -sum(c.amount_minor) filter (where not {SALES}) as refunded,
+               sum(c.amount_minor - coalesce(k.amount, 0)) filter (where {SALES}) as rest_charged,
+               -sum(c.amount_minor - coalesce(k.amount, 0)) filter (where not {SALES}) as rest_refunded
+        from charges c left join credited k on k.charge_id = c.id
+        where c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3
+        group by c.currency, c.purchase_id
     )
-    select currency, {_figures("amount_minor")}, {_figures("left_over", "rest_")}
-    from rest group by currency"""  # noqa: S608 – of constants
+    select b.currency, {_FIGURES.format(prefix="")}, {_FIGURES.format(prefix="rest_")}
+    from bought b join purchases p on p.tenant_id = $1 and p.id = b.purchase_id
+    group by b.currency"""  # noqa: S608 – of constants
 
 _CREDITED = """
-    with {sold}
-    select {by}, mode() within group (order by t.channel) as main_channel, {figures}
-    from sold
-    join credits k on k.tenant_id = $1 and k.charge_id = sold.id and k.model = $4
-    join touches t on t.tenant_id = $1 and t.id = k.touch_id
-    where {where}
-    group by {by}"""
+    with bought as (
+        select {inner}, c.purchase_id, min(t.channel) as channel,
+               sum(k.amount_minor) filter (where {sales}) as charged,
+               -sum(k.amount_minor) filter (where not {sales}) as refunded
+        from charges c
+        join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = $4
+        join touches t on t.tenant_id = $1 and t.id = k.touch_id
+        where c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3 {where}
+        group by {inner}, c.purchase_id
+    )
+    select {outer}, mode() within group (order by b.channel) as main_channel, {figures}
+    from bought b join purchases p on p.tenant_id = $1 and p.id = b.purchase_id
+    group by {outer}"""
 
 COLUMNS = {
-    "currency": "sold.currency",
+    "currency": "c.currency",
     "source": "t.source",
     "medium": "t.medium",
     "campaign": "t.campaign",
@@ -91,16 +95,17 @@ async def credited(
     reading: Reading, period: Period, by: Sequence[str], *, source: str = "", currency: str = ""
 ) -> list[Credited]:
     """What the model credits in ``period``, grouped by columns of COLUMNS; empty ``source`` or ``currency`` mean all of them."""
-    where, values = ["true"], [reading.tenant.id, period.start_at, period.end_at, reading.model]
+    where, values = "", [reading.tenant.id, period.start_at, period.end_at, reading.model]
     for column, wanted in (("source", source), ("currency", currency)):
         if wanted:
             values.append(wanted)
-            where.append(f"{COLUMNS[column]} = ${len(values)}")
+            where += f" and {COLUMNS[column]} = ${len(values)}"
     sql = _CREDITED.format(
-        sold=_SOLD,
-        by=", ".join(COLUMNS[name] for name in by),
-        figures=_figures("k.amount_minor"),
-        where=" and ".join(where),
+        inner=", ".join(COLUMNS[name] for name in by),
+        outer=", ".join(f"b.{name}" for name in by),
+        sales=SALES,
+        where=where,
+        figures=_FIGURES.format(prefix=""),
     )
     rows = await reading.conn.fetch(sql, *values)
     return [Credited(tuple(row[name] for name in by), row["main_channel"], _sales(row)) for row in rows]

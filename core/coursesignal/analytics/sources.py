@@ -11,18 +11,17 @@ from coursesignal.analytics.figures import Sales, totals, unattributed
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import Credited, Sold, credited, sold_by_currency
 from coursesignal.analytics.summary import other_currencies
-from coursesignal.analytics.visitors import Audience, audiences, count_visitors
+from coursesignal.analytics.visitors import SLICE, Audience, audience_by_slice, audience_by_source, count_visitors
 from coursesignal.reports import DrilldownReport, DrilldownRow, SourceRow, SourcesReport, Totals
 
 Key = tuple[str, ...]
-SLICE = ("medium", "campaign", "content")
 
 
 async def by_source(reading: Reading) -> SourcesReport:
     """Every source with a credit or a visitor in the period."""
     sold = await sold_by_currency(reading, reading.period)
     sales = _by_key(await credited(reading, reading.period, ["source"], currency=reading.currency))
-    seen = await audiences(reading, ["source"])
+    seen = await audience_by_source(reading)
     mine = sold.get(reading.currency, Sold(Sales(), Sales()))
     rows = [
         SourceRow(source=key[0], channel=_channel(key, sales, seen), **_columns(key, sales, seen))
@@ -44,7 +43,7 @@ async def of_source(reading: Reading, source: str) -> DrilldownReport:
     """``source`` by medium, campaign and content; without rows when it did nothing in the period."""
     sales = _by_key(await credited(reading, reading.period, SLICE, source=source, currency=reading.currency))
     whole = await credited(reading, reading.period, ["source"], source=source, currency=reading.currency)
-    seen = await audiences(reading, SLICE, source)
+    seen = await audience_by_slice(reading, source)
     rows = [_slice(source, key, sales, seen) for key in sales.keys() | seen.keys()]
     return DrilldownReport(
         from_=reading.period.first,
@@ -79,7 +78,7 @@ def _columns(key: Key, sales: Mapping[Key, Credited], seen: Mapping[Key, Audienc
 
 
 def _channel(key: Key, sales: Mapping[Key, Credited], seen: Mapping[Key, Audience]) -> str:
-    """The channel most of the sales came through, else most of the visitors."""
+    """The channel most of the sales came through, else one of the visitors'."""
     return sales[key].channel if key in sales else seen[key].channel
 
 

@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from coursesignal.analytics.period import Period
 from coursesignal.analytics.reading import Reading
 
+# Counted in the order of an index over (…, visitor_id, time), so that nothing needs sorting or hashing.
 _ALL = """
-    select count(*) from (
-        select distinct visitor_id from sessions where tenant_id = $1 and started_at >= $2 and started_at < $3
-    ) seen"""
+    select count(distinct visitor_id) from sessions
+    where tenant_id = $1 and started_at >= $2 and started_at < $3"""
 
 _OF_SOURCE = """
-    select count(*) from (
-        select distinct visitor_id from touches
+    select count(distinct visitor_id) from touches
+    where tenant_id = $1 and occurred_at >= $2 and occurred_at < $3 and source = $4"""
+
+_BY_SOURCE = """
+    select source, min(channel) as channel, count(distinct visitor_id) as visitors from touches
+    where tenant_id = $1 and occurred_at >= $2 and occurred_at < $3
+    group by source"""
+
+# No index has this order; hashing the pairs is faster than sorting them.
+_BY_SLICE = """
+    select medium, campaign, content, min(channel) as channel, count(*) as visitors
+    from (
+        select medium, campaign, content, visitor_id, min(channel) as channel from touches
         where tenant_id = $1 and occurred_at >= $2 and occurred_at < $3 and source = $4
-    ) seen"""
-
-# A visitor counts once per group; the channel is any one of theirs, and the group's is that of most visitors.
-_BY = """
-    select {by}, channel, count(*) as visitors from (
-        select {by}, visitor_id, min(channel) as channel from touches
-        where tenant_id = $1 and occurred_at >= $2 and occurred_at < $3 {where}
-        group by {by}, visitor_id
+        group by medium, campaign, content, visitor_id
     ) seen
-    group by {by}, channel"""
+    group by medium, campaign, content"""
 
-COLUMNS = ("source", "medium", "campaign", "content")
+SLICE = ("medium", "campaign", "content")
+"""What a source is opened by."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Audience:
-    """The visitors of one group of touches, by channel."""
+    """The visitors of one group of touches; ``channel`` is one they came through, the first by name."""
 
-    by_channel: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def visitors(self) -> int:
-        return sum(self.by_channel.values())
-
-    @property
-    def channel(self) -> str:
-        """The one most came through."""
-        return max(sorted(self.by_channel), key=self.by_channel.__getitem__, default="")
+    visitors: int
+    channel: str
 
 
 async def count_visitors(reading: Reading, period: Period, source: str = "") -> int:
@@ -55,13 +51,15 @@ async def count_visitors(reading: Reading, period: Period, source: str = "") -> 
     return int(await reading.conn.fetchval(_ALL, *values))
 
 
-async def audiences(reading: Reading, by: Sequence[str], source: str = "") -> dict[tuple[str, ...], Audience]:
-    """Distinct visitors of the reading's period by columns of COLUMNS."""
-    assert set(by) <= set(COLUMNS)
-    sql = _BY.format(by=", ".join(by), where="and source = $4" if source else "")
-    values = [reading.tenant.id, reading.period.start_at, reading.period.end_at, *([source] if source else [])]
-    found: dict[tuple[str, ...], Audience] = {}
-    for row in await reading.conn.fetch(sql, *values):
-        key = tuple(row[name] for name in by)
-        found.setdefault(key, Audience()).by_channel[row["channel"]] = row["visitors"]
-    return found
+async def audience_by_source(reading: Reading) -> dict[tuple[str, ...], Audience]:
+    """Distinct visitors of the reading's period by (source,)."""
+    period = reading.period
+    rows = await reading.conn.fetch(_BY_SOURCE, reading.tenant.id, period.start_at, period.end_at)
+    return {(row["source"],): Audience(row["visitors"], row["channel"]) for row in rows}
+
+
+async def audience_by_slice(reading: Reading, source: str) -> dict[tuple[str, ...], Audience]:
+    """Distinct visitors of one source by (medium, campaign, content)."""
+    period = reading.period
+    rows = await reading.conn.fetch(_BY_SLICE, reading.tenant.id, period.start_at, period.end_at, source)
+    return {tuple(row[name] for name in SLICE): Audience(row["visitors"], row["channel"]) for row in rows}
