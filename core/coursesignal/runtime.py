@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Self
+from uuid import UUID
 
 from coursesignal.attribution.tasks import handlers as attribution_handlers
 from coursesignal.connections.tasks import handlers as connection_handlers
@@ -22,7 +23,7 @@ from coursesignal.plugin import BaseContext, Tenant
 from coursesignal.plugins.context import base_context
 from coursesignal.plugins.dispatch import handlers as plugin_handlers
 from coursesignal.plugins.registry import Registry, load_registry
-from coursesignal.plugins.supply import channel_rules_of
+from coursesignal.plugins.supply import channel_rules_of, plugin_is_on
 from coursesignal.security.keys import KeyRing
 from coursesignal.settings import Settings
 from coursesignal.tracking.pipeline import drain_all
@@ -90,6 +91,10 @@ class Runtime:
     def contexts(self, tenant: Tenant, plugin: str) -> BaseContext:
         """What a connector of ``plugin`` works with for one tenant, besides its connection."""
         return base_context(self, tenant, plugin)
+
+    async def plugin_is_on(self, tenant_id: UUID, slug: str) -> bool:
+        """Whether the tenant is granted the plugin and has it on."""
+        return await plugin_is_on(self, tenant_id, slug)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every kind of task this process can run, by name."""

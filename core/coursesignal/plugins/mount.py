@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from litestar import Request, Router
 from litestar.connection import ASGIConnection
@@ -18,7 +17,7 @@ from coursesignal.plugins.host import Host
 from coursesignal.plugins.loaded import LoadedPlugin
 from coursesignal.plugins.routing import build_router
 from coursesignal.plugins.shell import DashboardShell
-from coursesignal.plugins.states import enabled_plugins
+from coursesignal.plugins.supply import plugin_is_on
 
 
 def plugin_routers(host: Host) -> list[Router]:
@@ -28,12 +27,6 @@ def plugin_routers(host: Host) -> list[Router]:
         for plugin in host.registry.plugins
         for routes in plugin.declared.routes
     ]
-
-
-async def plugin_is_on(host: Host, tenant_id: UUID, slug: str) -> bool:
-    """Whether the tenant is granted the plugin and has it on."""
-    async with host.database.tenant(tenant_id) as conn:
-        return slug in await enabled_plugins(conn, tenant_id, host.registry)
 
 
 def _dependencies(host: Host, plugin: LoadedPlugin, routes: Routes) -> dict[str, Provide]:

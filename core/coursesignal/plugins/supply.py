@@ -16,6 +16,12 @@ from coursesignal.tracking.pipeline import ChannelRulesOf
 log = logging.getLogger(__name__)
 
 
+async def plugin_is_on(host: Host, tenant_id: UUID, slug: str) -> bool:
+    """Whether the tenant is granted the plugin and has it on."""
+    async with host.database.tenant(tenant_id) as conn:
+        return slug in await enabled_plugins(conn, tenant_id, host.registry)
+
+
 async def models_of(host: Host, tenant_id: UUID) -> Mapping[str, AttributionModel]:
     """The attribution models a tenant may choose."""
     registry = host.registry
