@@ -12,8 +12,10 @@ from coursesignal.testing.platforms.server import Call, FakePlatform, Reply, Rou
 
 SCHOOL_ID = 42
 USD_PER_UNIT = {"EUR": 2, "GBP": 3, "JPY": 1}
-"""Invented rates of smallest units: ``charge`` (always USD) is this many times ``final_price``. Whole, so that any part of a price
-converts there and back exactly; far from 1, so that mixing the two shows."""
+"""Invented rates of smallest units: ``charge`` (always USD) is this many times ``final_price``.
+
+Whole, so that any part of a price converts there and back exactly; far from 1, so that mixing the two shows.
+"""
 Row = dict[str, Any]
 
 
