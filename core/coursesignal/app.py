@@ -33,6 +33,7 @@ from coursesignal.tracking.routes import ROUTES as TRACKING
 from coursesignal.web.headers import SecurityHeaders
 from coursesignal.web.health import ROUTES as HEALTH
 from coursesignal.web.metrics import ROUTES as METRICS
+from coursesignal.web.metrics import Measured
 from coursesignal.web.problems import EXCEPTION_HANDLERS
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -95,7 +96,7 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
         ],
         dependencies=_dependencies(runtime),
         guards=[guard],
-        middleware=[SecurityHeaders()],
+        middleware=[Measured(), SecurityHeaders()],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[_lifespan(runtime)] if manage_runtime else [],
         request_max_body_size=MAX_BODY_BYTES,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
 import msgspec
+from litestar import Request
 from litestar.connection import ASGIConnection
 
 from coursesignal.db.engine import Database
@@ -17,12 +18,35 @@ from coursesignal.plugin import Tenant
 from coursesignal.security import jwt
 from coursesignal.security.keys import KeyRing
 from coursesignal.security.tokens import hash_token
+from coursesignal.web.access import ROLES
 
-ROLES = {"viewer": 0, "member": 1, "admin": 2, "owner": 3}
+__all__ = [
+    "COOKIE",
+    "CSRF_FIELD",
+    "CSRF_HEADER",
+    "KEY_PREFIX",
+    "ROLES",
+    "SAFE_METHODS",
+    "Asking",
+    "Caller",
+    "Membership",
+    "Parts",
+    "authenticate",
+    "csrf_token",
+    "membership_of",
+    "memberships",
+    "parts_of",
+    "plain",
+    "require_same_origin",
+]
+
+Asking = ASGIConnection[Any, Any, Any, Any]
 KEY_PREFIX = "csk_"
 COOKIE = "__Host-cs_session"
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
+FORM = "application/x-www-form-urlencoded"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +83,16 @@ class Parts(Protocol):
     def database(self) -> Database: ...
     @property
     def keys(self) -> KeyRing: ...
-    @property
-    def plugin_is_on(self) -> Callable[[UUID, str], Awaitable[bool]]: ...
+    async def plugin_is_on(self, tenant_id: UUID, slug: str) -> bool: ...
 
 
-def parts_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Parts:
+def parts_of(connection: Asking) -> Parts:
     """The process's parts, left by the application."""
     parts: Parts = connection.app.state.runtime
     return parts
 
 
-async def authenticate(connection: ASGIConnection[Any, Any, Any, Any], parts: Parts, *, cookies: bool) -> Caller | None:
+async def authenticate(connection: Asking, parts: Parts, *, cookies: bool) -> Caller | None:
     """Who the credentials name; None without any. Raises Unauthenticated when they are wrong or spent."""
     header = connection.headers.get("authorization", "")
     if header:
@@ -102,24 +125,33 @@ async def _by_key(parts: Parts, credential: str) -> Caller:
         if found is None:
             raise Unauthenticated
         tenant = await conn.fetchrow(
-            "select id, slug, name, currency, time_zone from tenants where id = $1 and status = 'active'", found["tenant_id"]
+            "select id, slug, name, currency, time_zone from tenants where id = $1 and status = 'active'",
+            found["tenant_id"],
         )
     if tenant is None:
         raise Unauthenticated
     async with parts.database.tenant(found["tenant_id"]) as conn:
-        scopes = await conn.fetchval(
-            """
-            update api_keys set last_used_at = now()
-            where tenant_id = $1 and id = $2 and revoked_at is null returning scopes
-            """,
-            found["tenant_id"], found["id"],
-        )  # fmt: skip
-    if scopes is None:
+        scopes = await _scopes(conn, found["tenant_id"], found["id"])
+    return Caller(api_key_id=found["id"], scopes=scopes, tenant=Tenant(**dict(tenant)), role="viewer")
+
+
+async def _scopes(conn: asyncpg.Connection, tenant_id: UUID, key_id: UUID) -> frozenset[str]:
+    """What the key may do; notes its use once a minute, so that parallel requests do not wait for one row."""
+    row = await conn.fetchrow(
+        "select scopes, coalesce(last_used_at < now() - interval '1 minute', true) as stale from api_keys "
+        "where tenant_id = $1 and id = $2 and revoked_at is null",
+        tenant_id, key_id,
+    )  # fmt: skip
+    if row is None:
         raise Unauthenticated
-    return Caller(api_key_id=found["id"], scopes=frozenset(scopes), tenant=Tenant(**dict(tenant)), role="viewer")
+    if row["stale"]:
+        await conn.execute(
+            "update api_keys set last_used_at = now() where tenant_id = $1 and id = $2", tenant_id, key_id
+        )
+    return frozenset(row["scopes"])
 
 
-async def _by_cookie(connection: ASGIConnection[Any, Any, Any, Any], parts: Parts, cookie: str) -> Caller | None:
+async def _by_cookie(connection: Asking, parts: Parts, cookie: str) -> Caller | None:
     async with parts.database.control() as conn:
         row = await conn.fetchrow(
             "select s.id as session_id, u.id, u.email from auth_sessions s join users u on u.id = s.user_id "
@@ -138,20 +170,26 @@ def csrf_token(keys: KeyRing, session_id: UUID) -> str:
     return keys.sign("csrf", session_id.bytes).hex()
 
 
-async def _check_csrf(connection: ASGIConnection[Any, Any, Any, Any], wanted: str) -> None:
-    """What changes something must come from our own pages: same site by the browser's word, and the session's token."""
-    if connection.scope.get("method") in {"GET", "HEAD", "OPTIONS"}:
+async def _check_csrf(connection: Asking, wanted: str) -> None:
+    """What changes something must come from our own pages: same origin by the browser's word, and the session's token."""
+    if connection.scope.get("method") in SAFE_METHODS:
         return
-    if connection.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        raise Forbidden("This request comes from another site.", kind="csrf")
+    require_same_origin(connection)
     given = connection.headers.get(CSRF_HEADER, "")
-    if not given and connection.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        from litestar import Request
-
-        assert isinstance(connection, Request)
+    if not given and isinstance(connection, Request) and connection.content_type[0] == FORM:
         given = str((await connection.form()).get(CSRF_FIELD, ""))
     if not hmac.compare_digest(given.encode(), wanted.encode()):
         raise Forbidden("The page is too old. Reload it and try again.", kind="csrf")
+
+
+def require_same_origin(connection: Asking) -> None:
+    """Raises Forbidden when the browser says that another site sent this."""
+    if connection.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise Forbidden("This request comes from another site.", kind="csrf")
+    origin = connection.headers.get("origin")
+    told = "sec-fetch-site" in connection.headers
+    if origin and not told and urlsplit(origin).netloc.lower() != connection.headers.get("host", "").lower():
+        raise Forbidden("This request comes from another site.", kind="csrf")
 
 
 MEMBERSHIPS = """
@@ -174,15 +212,14 @@ async def memberships(conn: asyncpg.Connection, user_id: UUID) -> list[Membershi
 
 async def membership_of(conn: asyncpg.Connection, user_id: UUID, asked: str) -> Membership | None:
     """The user's membership of the tenant with that slug or id; None for an absent and for someone else's alike."""
-    rows = await conn.fetch(f"{MEMBERSHIPS} and (t.slug = $2 or t.id::text = $2)", user_id, asked.replace("\x00", ""))
+    rows = await conn.fetch(f"{MEMBERSHIPS} and (t.slug = $2 or t.id::text = $2)", user_id, plain(asked))
     found = [_membership(row) for row in rows]
     return max(found, key=lambda membership: ROLES[membership.role]) if found else None
 
 
-async def only_membership(conn: asyncpg.Connection, user_id: UUID) -> tuple[Membership | None, bool]:
-    """The user's only membership, and whether there are several."""
-    found = await memberships(conn, user_id)
-    return (found[0] if len(found) == 1 else None), len(found) > 1
+def plain(text: str) -> str:
+    """``text`` as it can be looked up: PostgreSQL refuses NUL."""
+    return text.replace("\x00", "")
 
 
 def _membership(row: Any) -> Membership:

@@ -1,6 +1,6 @@
 """Field encryption: AES-256-GCM with a key id in front and the row it belongs to as associated data.
 
-Layout: version (1) | key id (4) | nonce (12) | ciphertext and tag. A ciphertext moved to another row, column or tenant does not open.
+Layout: version (1) | key id (4) | nonce (12) | ciphertext and tag. What is moved to another row, column or tenant stays shut.
 """
 
 from __future__ import annotations

@@ -65,7 +65,9 @@ def _parse(text: str) -> tuple[dict[int, bytes], int]:
         try:
             key_id, key = int(name), base64.b64decode(value, validate=True)
         except (ValueError, binascii.Error):
-            raise ConfigurationError("COURSESIGNAL_SECRET_KEYS must read id:base64,id:base64 with whole-number ids.") from None
+            raise ConfigurationError(
+                "COURSESIGNAL_SECRET_KEYS must read id:base64,id:base64 with whole-number ids."
+            ) from None
         if len(key) < KEY_BYTES:
             raise ConfigurationError(f"Key {key_id} of COURSESIGNAL_SECRET_KEYS is shorter than {KEY_BYTES} bytes.")
         keys[key_id] = key

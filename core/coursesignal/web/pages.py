@@ -1,0 +1,48 @@
+"""Core's own few pages: server-rendered, escaped by default, without scripts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from litestar import Response, get
+from litestar.datastructures import Cookie
+
+from coursesignal.web.access import public
+
+STYLE = "/assets/house.css"
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Every area's templates, found below core's own root."""
+    loader = jinja2.FileSystemLoader(str(files("coursesignal")))
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+
+
+def page(
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] = {},
+    cookies: list[Cookie] | None = None,
+    **values: object,
+) -> Response[Any]:
+    """The template ``<area>/<name>`` rendered as an answer."""
+    area, _, name = template.partition("/")
+    html = _environment().get_template(f"{area}/templates/{name}").render(style=STYLE, **values)
+    return Response(
+        html, status_code=status, media_type="text/html; charset=utf-8", headers=dict(headers), cookies=cookies
+    )
+
+
+@get(STYLE, opt=public(), summary="The style of core's pages", operation_id="houseStyle", include_in_schema=False)
+async def house_style() -> Response[bytes]:
+    css = (files("coursesignal.web") / "static" / "house.css").read_bytes()
+    return Response(css, media_type="text/css; charset=utf-8", headers={"cache-control": "public, max-age=3600"})
+
+
+ROUTES = [house_style]
