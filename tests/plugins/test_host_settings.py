@@ -139,7 +139,7 @@ async def test_a_secret_that_is_left_out_is_kept_and_null_takes_it_away(put: Put
         assert (await put(settings=same)).json()["settings"]["apiKey"] == {"set": True}
     assert sample_platform.calls[-1].headers["authorization"] == f"Bearer {API_KEY}"
     gone = await put(settings={"apiKey": None})
-    assert wrong_fields(gone) == {"settings.apiKey": "Sample does not know this API key."}
+    assert wrong_fields(gone) == {"settings.apiKey": "Paste the API key from sample.test."}
 
 
 async def test_a_secret_belongs_to_its_tenant(

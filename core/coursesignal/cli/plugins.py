@@ -15,7 +15,7 @@ from coursesignal.plugins.check import check_plugin
 from coursesignal.plugins.context import open_context
 from coursesignal.plugins.lifecycle import purge as purge_plugin
 from coursesignal.plugins.loaded import LoadedPlugin
-from coursesignal.plugins.options import command_options
+from coursesignal.plugins.options import Option, command_options
 from coursesignal.plugins.registry import load_registry
 from coursesignal.runtime import Runtime
 from coursesignal.settings import Settings, load
@@ -115,20 +115,20 @@ def _click_command(plugin: LoadedPlugin, declared: Command) -> click.Command:
     def run(tenant: str, **options: Any) -> None:
         asyncio.run(_run(plugin.slug, declared, tenant, options))
 
-    params: list[click.Parameter] = [click.Option(["--tenant"], required=True, help="Slug of the tenant.")]
-    for option in command_options(declared):
-        flag = f"--{option.name.replace('_', '-')}"
-        params.append(
-            click.Option(
-                [flag],
-                type=option.kind,
-                is_flag=option.kind is bool,
-                required=option.required and option.kind is not bool,
-                default=option.default,
-                show_default=not option.required,
-            )
-        )
-    return click.Command(declared.name, params=params, callback=run, help=inspect.getdoc(declared.function))
+    params = [
+        click.Option(["--tenant"], required=True, help="Slug of the tenant."),
+        *map(_flag, command_options(declared)),
+    ]
+    return click.Command(declared.name, params=list(params), callback=run, help=inspect.getdoc(declared.function))
+
+
+def _flag(option: Option) -> click.Option:
+    name = f"--{option.name.replace('_', '-')}"
+    if option.kind is bool:
+        return click.Option([name], is_flag=True, default=bool(option.default))
+    if option.required:
+        return click.Option([name], type=option.kind, required=True)
+    return click.Option([name], type=option.kind, default=option.default, show_default=True)
 
 
 async def _run(slug: str, declared: Command, tenant: str, options: dict[str, Any]) -> None:

@@ -33,8 +33,9 @@ def connection_routes(connectors: Mapping[str, Platform]) -> list[Router | HTTPR
     """Every route about connections; each platform has its own under /api/<slug>."""
     routes: list[Router | HTTPRouteHandler] = [*WEBHOOK_ROUTES, *INBOX_ROUTES]
     for connector in connectors.values():
-        consent = isinstance(connector, ConsentConnector)
-        routes += [_router(connector, CONSENT if consent else FORM), _router(connector, OPEN), _gated(connector)]
+        # One router for all methods of /connect: each router adds its own OPTIONS to a path.
+        asking = CONSENT if isinstance(connector, ConsentConnector) else FORM
+        routes += [_router(connector, (*asking, *OPEN)), _gated(connector)]
     return routes
 
 

@@ -21,7 +21,7 @@ from coursesignal.web.problems import Problem, on_refused, on_unexpected
 
 log = logging.getLogger(__name__)
 
-PREFIXES = {"api": "/api/{slug}", "dashboard": "/app/{{tenant:str}}/{slug}", "public": "/api/public/{slug}"}
+PREFIXES = {"api": "/api/{slug}", "dashboard": "/app/{{tenant_slug:str}}/{slug}", "public": "/api/public/{slug}"}
 CORES_DEPENDENCIES = frozenset(
     {"caller", "connectors", "db", "exporters", "keys", "limiter", "mailer", "models", "registry", "settings", "tenant"}
 )

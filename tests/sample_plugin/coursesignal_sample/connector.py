@@ -89,6 +89,8 @@ class SampleConnector(ConsentConnector[SampleSettings]):
         return SampleSettings(api_key=answer["api_key"])
 
     async def connect(self, ctx: ConnectionContext[SampleSettings]) -> Connected:
+        if not ctx.credentials.api_key:
+            raise CredentialsRejected("apiKey", "Paste the API key from sample.test.")
         try:
             me = await _answer(ctx.http.get("/me", headers=_headers(ctx)))
         except AuthFailed as error:
