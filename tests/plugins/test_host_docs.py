@@ -18,13 +18,13 @@ PAGES = sorted(DOCS.glob("*.md"))
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "coursesignal_spec")}
 
 PUBLIC = """
-API_VERSION PROJECT Account Advice AttributionModel AuthFailed BaseContext Capabilities ChannelRule Charge ChargeKind Command
-Conflict Connected Connection ConnectionContext Connector ConsentConnector ConsentRequest Contact Context CredentialsRejected Cron
-DailyReport DrilldownReport EmailTemplate Exporter FieldError FittedAttributionModel ForeignKey Hit HostRefused Invalid Item Job
-NavItem NavLink NoSettings NotFound Page Panel PanelLink PathRecord Permission PlatformEvent PluginError PurchaseDetail
-PurchaseFacts RecentPurchases Recommendation RecommendationRule RefundTotal ReportPeriod Reports Routes Secret Settings SetupState
-Shell SourcesReport Summary Tenant TenantDb TenantLink Touch Unavailable WebhookRejected WebhookRequest hookimpl migration
-tenant_table uuid7
+API_VERSION PROJECT Account Advice AttributionModel AuthFailed BaseContext Capabilities ChannelRule Charge ChargeKind
+Command Conflict Connected Connection ConnectionContext Connector ConsentConnector ConsentRequest Contact Context
+CredentialsRejected Cron DailyReport DrilldownReport EmailTemplate Exporter FieldError FittedAttributionModel
+ForeignKey Hit HostRefused Invalid Item Job NavItem NavLink NoSettings NotFound Page Panel PanelLink PathRecord
+Permission PlatformEvent PluginError PurchaseDetail PurchaseFacts RecentPurchases Recommendation RecommendationRule
+RefundTotal ReportPeriod Reports Routes Secret Settings SetupState Shell SourcesReport Summary Tenant TenantDb
+TenantLink Touch Unavailable WebhookRejected WebhookRequest decimal_amount hookimpl migration tenant_table uuid7
 """
 """What plugins may import from coursesignal.plugin. Adding a name is a promise; taking one away breaks plugins."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from coursesignal import events
 from coursesignal.db.ids import uuid7
 from coursesignal.events import Event
 from coursesignal.jobs import outbox
+from coursesignal.plugins.crons import schedules
 from coursesignal.plugins.watchdog import WATCHDOG
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
@@ -325,6 +326,23 @@ async def test_a_job_called_wrongly_is_a_failure_with_its_name(tenant: ActingTen
         error = await conn.fetchval("select last_error from outbox where tenant_id = $1 and kind = 'job'", tenant.id)
     assert error.startswith("plugin 'sample': job count raised TypeError: ")
     assert "nonsense" in error
+
+
+async def test_a_schedule_runs_once_per_due_time_for_tenants_that_have_the_plugin_on(
+    tenant: ActingTenant, make_tenant: TenantMaker, run_jobs: RunJobs, installation: Runtime
+) -> None:
+    off = await make_tenant(plugins=())
+    (nightly,) = schedules(installation)
+    assert (nightly.name, nightly.schedule) == ("sample.nightly", "15 3 * * *")
+    due_at = datetime(2030, 1, 1, 3, 15, tzinfo=UTC)
+    await asyncio.gather(nightly.run(due_at), nightly.run(due_at))
+    await nightly.run(due_at)
+    await run_jobs()
+    assert await notes(tenant) == {"count": ["0"]}
+    assert await notes(off) == {}
+    await nightly.run(due_at + timedelta(days=1))
+    await run_jobs()
+    assert await notes(tenant) == {"count": ["0", "1"]}
 
 
 async def test_purging_erases_rows_settings_and_what_is_at_the_platform(

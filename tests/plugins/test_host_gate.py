@@ -154,8 +154,6 @@ async def test_channel_rules_of_a_plugin_decide_where_it_is_on(
 
 async def page(client: Client, installation: Runtime, tenant: ActingTenant) -> httpx.Response:
     """The plugin's page as the owner's browser gets it."""
-    login = await client.post("/api/auth/login", json={"email": tenant.email, "password": tenant.password})
-    assert login.status_code == 200, login.text
     cookie = await browser_session(installation, tenant)
     return await client.get(f"/app/{tenant.tenant.slug}/sample/notes", headers={"cookie": f"{COOKIE}={cookie}"})
 

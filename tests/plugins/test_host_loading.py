@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from coursesignal.cli import main
 from coursesignal.errors import ConfigurationError, PluginLoadError
+from coursesignal.plugin import Hit
 from coursesignal.plugins.hookspecs import LIFECYCLE, REGISTRATION
 from coursesignal.settings import Settings
 
@@ -453,6 +455,45 @@ def test_an_unreadable_list_of_plugins_says_what_is_wrong_with_it(scratch: Scrat
 
     with pytest.raises(ConfigurationError, match=r"plugins.toml cannot be read: Invalid enum value 'ignore'"):
         load_registry(Settings(home=path.parent, plugins_file=path))
+
+
+FAULTY_RULE = """
+import time
+calls = []
+def applies(hit):
+    calls.append(hit)
+    {body}
+@hookimpl
+def register_channel_rules(): return [ChannelRule(slug="faulty", channel="Faulty", applies=applies)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("raise ValueError('oops')", "it raised ValueError: oops; correct the plugin"),
+        ("return 'yes'", "it returned str instead of True or False; correct the plugin"),
+        ("time.sleep(0.06); return False", "it took 0.0"),
+    ],
+)
+def test_a_faulty_channel_rule_stops_nothing_and_is_left_out_after_a_while(
+    scratch: Scratch, caplog: pytest.LogCaptureFixture, body: str, what: str
+) -> None:
+    slug = scratch.plugin(FAULTY_RULE.format(body=body))
+    (rule,) = scratch.load().channel_rules
+    hit = Hit(source="", medium="", campaign="", referrer_host="", click_id="")
+    assert [rule.applies(hit) for _ in range(9)] == [False] * 9
+    assert len(sys.modules[f"coursesignal_{slug}"].calls) == 5
+    assert f"plugin.error plugin={slug} what=channel_rule faulty: {what}" in caplog.messages[0]
+    assert caplog.messages[-1] == f"plugin '{slug}': its channel rule faulty is left out for 60 s"
+
+
+def test_starting_the_host_takes_well_under_a_second(scratch: Scratch) -> None:
+    scratch.listed = {"kajabi": "", "teachable": "", "sample": ""}
+    scratch.load()  # imports what the plugins import
+    started = time.perf_counter()
+    assert len(scratch.load().plugins) == 3
+    assert time.perf_counter() - started < 0.5
 
 
 @pytest.fixture

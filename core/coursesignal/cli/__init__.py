@@ -33,10 +33,9 @@ class _Commands(click.Group):
 
 def _plugin_command(name: str) -> click.Command | None:
     """The command group of a plugin that registered commands."""
-    from coursesignal.plugins.registry import load_registry
-    from coursesignal.settings import load
+    from coursesignal.cli.plugins import plugin_group
 
-    return load_registry(load()).commands.get(name)
+    return plugin_group(name)
 
 
 @click.command(cls=_Commands)

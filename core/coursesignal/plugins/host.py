@@ -8,6 +8,7 @@ from coursesignal.db.engine import Database
 from coursesignal.plugins.registry import Registry
 from coursesignal.security.keys import KeyRing
 from coursesignal.settings import Settings
+from coursesignal.web.limits import RateLimiter
 
 
 class Host(Protocol):
@@ -21,3 +22,5 @@ class Host(Protocol):
     def registry(self) -> Registry: ...
     @property
     def database(self) -> Database: ...
+    @property
+    def limiter(self) -> RateLimiter: ...

@@ -18,6 +18,10 @@ from coursesignal.plugins.loaded import LoadedPlugin
 from coursesignal.plugins.routing import build_router
 from coursesignal.plugins.shell import DashboardShell
 from coursesignal.plugins.supply import plugin_is_on
+from coursesignal.web.clients import client_address, rate_key
+
+PUBLIC_CALLS, PUBLIC_WINDOW_S = 300, 60
+"""How often one address may call the public area of one plugin."""
 
 
 def plugin_routers(host: Host) -> list[Router]:
@@ -52,6 +56,9 @@ def _guards(host: Host, plugin: LoadedPlugin, routes: Routes) -> list[Any]:
 
     async def of_a_site(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """The tenant of ``?site=``; anything else is 404."""
+        address = rate_key(client_address(connection, host.settings.trusted_proxies))
+        bucket = f"public:{plugin.slug}:{host.keys.keyed_hash(address).hex()}"
+        await host.limiter.hit(host.database, bucket, PUBLIC_CALLS, PUBLIC_WINDOW_S)
         key = connection.query_params.get("site", "")
         async with host.database.control() as conn:
             row = await conn.fetchrow("select tenant_id from door_site($1)", key.replace("\x00", ""))

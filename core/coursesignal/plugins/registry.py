@@ -18,6 +18,7 @@ from typing import Any
 import pluggy
 
 from coursesignal.attribution.models import CORE_MODELS
+from coursesignal.db.engine import ENGINE
 from coursesignal.db.migrate import MigrationSource
 from coursesignal.errors import PluginLoadError
 from coursesignal.plugin import (
@@ -180,6 +181,8 @@ class _Loading:
         self.owners |= owned
         self.migration_ids |= migration_ids
         self.loaded[slug] = plugin
+        for table in declared.tables:
+            table._meta.db = ENGINE  # the one that knows the tenant's transaction; Piccolo would look for another
 
     def _check_requirements(self, candidate: _Candidate) -> None:
         for needed in candidate.manifest.requires:
