@@ -15,6 +15,7 @@ import msgspec
 import pluggy
 from msgspec import Meta
 
+from coursesignal.currency import decimal_amount
 from coursesignal.db.ddl import ForeignKey, migration, tenant_table
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import Conflict, CourseSignalError, FieldError, Invalid, NotFound
@@ -103,6 +104,7 @@ __all__ = [
     "Unavailable",
     "WebhookRejected",
     "WebhookRequest",
+    "decimal_amount",
     "hookimpl",
     "migration",
     "tenant_table",

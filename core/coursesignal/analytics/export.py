@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from coursesignal.analytics.currency import decimal_amount
 from coursesignal.analytics.daily import by_day
 from coursesignal.analytics.ledger import ledger
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.schemas import LedgerLine
 from coursesignal.analytics.sources import by_source
+from coursesignal.currency import decimal_amount
 from coursesignal.errors import FieldError, Invalid, RateLimited
 from coursesignal.plugin import Exporter
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from coursesignal.analytics.cursors import decode_cursor
 from coursesignal.analytics.purchases import LINE_COLUMNS, TOP_TOUCH, line_fields, next_cursor
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.schemas import Ledger, LedgerCredit, LedgerLine
+from coursesignal.web.cursors import decode_cursor
 
 _LINES = """
     with moved as (
@@ -65,7 +65,7 @@ async def _lines(reading: Reading, limit: int, cursor: str, source: str) -> list
     values = [reading.tenant.id, reading.model, reading.period.start_at, reading.period.end_at, limit + 1]
     where = ""
     if place := decode_cursor(cursor):
-        values += [place.purchased_at, place.id]
+        values += [place.at, place.id]
         where += " and (purchased_at, id) < ($6, $7)"
     if source:
         values.append(source)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from coursesignal.analytics.cursors import decode_cursor, encode_cursor
 from coursesignal.analytics.reading import Reading
 from coursesignal.errors import FieldError, Invalid
 from coursesignal.reports import PurchaseLine, RecentPurchases
+from coursesignal.web.cursors import Place, decode_cursor, encode_cursor
 
 MAX_LIMIT = 200
 
@@ -46,7 +46,7 @@ async def recent(reading: Reading, *, limit: int, cursor: str = "") -> RecentPur
         values += [reading.period.start_at, reading.period.end_at]
     if place := decode_cursor(cursor):
         where += f" and (purchased_at, id) < (${len(values) + 1}, ${len(values) + 2})"
-        values += [place.purchased_at, place.id]
+        values += [place.at, place.id]
     sql = _RECENT.format(columns=LINE_COLUMNS, where=where, top=TOP_TOUCH)
     rows = await reading.conn.fetch(sql, *values)
     items = tuple(PurchaseLine(**line_fields(row)) for row in rows[:limit])
@@ -73,7 +73,9 @@ def line_fields(row: Any) -> dict[str, Any]:
 
 def next_cursor(rows: list[Any], limit: int) -> str | None:
     """The cursor of the page after ``rows``, of which one more than ``limit`` was asked for."""
-    return encode_cursor(rows[limit - 1]) if len(rows) > limit else None
+    if len(rows) <= limit:
+        return None
+    return encode_cursor(Place(rows[limit - 1]["purchased_at"], rows[limit - 1]["id"]))
 
 
 def check_limit(limit: int) -> None:
