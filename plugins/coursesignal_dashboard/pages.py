@@ -1,0 +1,49 @@
+"""Render the dashboard's templates with what every page shows around its content."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from coursesignal.plugin import Context, NoSettings, Shell
+from coursesignal_dashboard.words import FILTERS, moment
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+async def page(template: str, ctx: Context[NoSettings], shell: Shell, **values: object) -> str:
+    """The HTML of a whole page."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            tenant=ctx.tenant,
+            tenants=[link for link in await shell.tenants() if link.slug != ctx.tenant.slug],
+            nav=await shell.nav(),
+            email=shell.email,
+            csrf_token=shell.csrf_token,
+            home=f"/app/{ctx.tenant.slug}/dashboard",
+            moment=moment(ctx.tenant.time_zone),
+            **values,
+        )
+    )
+
+
+def asset(name: str) -> bytes:
+    """A file of ``static``."""
+    return (FOLDER / "static" / name).read_bytes()

@@ -1,0 +1,84 @@
+"""Numbers and times as people read them; the filters of the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from coursesignal.plugin import decimal_amount
+
+SYMBOLS = {
+    "USD": "$",
+    "EUR": "€",
+    "GBP": "£",
+    "JPY": "¥",
+    "INR": "₹",
+    "BRL": "R$",
+    "AUD": "A$",
+    "CAD": "CA$",
+    "NZD": "NZ$",
+}
+NOTHING = "–"
+"""Shown where there is nothing to divide by."""
+STATUSES = {
+    "paid": "Paid",
+    "partially_refunded": "Partly refunded",
+    "refunded": "Refunded",
+    "cancelled": "Cancelled",
+}
+
+
+def money(amount_minor: int | None, currency: str) -> str:
+    """Such as $1,234.50, -€3.00, BHD 1.250; NOTHING for None."""
+    if amount_minor is None:
+        return NOTHING
+    whole, dot, rest = decimal_amount(abs(amount_minor), currency).partition(".")
+    sign = "-" if amount_minor < 0 else ""
+    return f"{sign}{SYMBOLS.get(currency, currency + ' ')}{int(whole):,}{dot}{rest}"
+
+
+def rate(value: float | None) -> str:
+    """Such as 12.5 %; NOTHING for None."""
+    return NOTHING if value is None else f"{value:,.1f} %"
+
+
+def trend(value: float | None) -> dict[str, str] | None:
+    """Arrow, words and class of a change in percent; None when there is nothing to compare with."""
+    if value is None:
+        return None
+    if abs(value) < 0.05:
+        return {"arrow": "→", "words": "no change", "kind": "flat"}
+    kind = "up" if value > 0 else "down"
+    return {"arrow": "↑" if value > 0 else "↓", "words": f"{kind} {abs(value):,.1f} %", "kind": kind}
+
+
+def status(value: str) -> str:
+    """A purchase's status in a word."""
+    return STATUSES.get(value, value)
+
+
+def share(part: int, whole: int) -> str:
+    """A width in percent, 0 to 100."""
+    return f"{max(0.0, min(100.0, 100 * part / whole)):.2f}" if whole > 0 else "0"
+
+
+def moment(zone: str) -> Callable[[datetime], str]:
+    """A filter that writes a time in ``zone``: "23 Nov 2026, 15:04"."""
+    place = ZoneInfo(zone)
+
+    def written(value: datetime) -> str:
+        local = value.astimezone(place)
+        return f"{local.day} {local:%b %Y, %H:%M}"
+
+    return written
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "money": money,
+    "rate": rate,
+    "trend": trend,
+    "status": status,
+    "share": share,
+}
