@@ -56,8 +56,8 @@ def load_one(settings: Settings, slug: str) -> LoadedPlugin:
 
 
 def _findings(plugin: LoadedPlugin) -> Iterator[Finding]:
-    for name in sorted(path.name for path in (plugin.folder / "templates").glob("**/*.*")):
-        yield _tried(f"template {name}", partial(check_template, plugin, f"{plugin.slug}/{name}"))
+    for panel in plugin.declared.panels:
+        yield _tried(f"template of panel {panel.slug}", partial(check_template, plugin, panel.template))
     settings = _defaults(plugin)
     for mail in plugin.declared.email_templates:
         values = {**mail.example, "tenant": EXAMPLE, "settings": settings}
