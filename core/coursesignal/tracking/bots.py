@@ -7,9 +7,9 @@ from functools import lru_cache
 
 _CRAWLER = re.compile(
     r"(?<!cu)bot(?:[^a-z]|$)|bots(?:[^a-z]|$)|crawl|spider|slurp|mediapartners|adsbot|feedfetcher|facebookexternalhit|facebot|"
-    r"ia_archiver|archive\.org|bingpreview|google-inspectiontool|googleother|google-read-aloud|storebot|apis-google|duckduckgo/|"
+    r"ia_archiver|archive\.org|bingpreview|google-inspectiontool|googleother|google-read-aloud|storebot|apis-google|"
     r"lighthouse|pagespeed|gtmetrix|pingdom|uptime|statuscake|site24x7|newrelicpinger|datadog|monitor(?:ing)?[/ ]|"
-    r"whatsapp/|telegrambot|slackbot|discordbot|twitterbot|linkedinbot|pinterest/|skypeuripreview|embedly|quora link preview|"
+    r"^whatsapp/|telegrambot|slackbot|discordbot|twitterbot|linkedinbot|skypeuripreview|embedly|quora link preview|"
     r"screaming frog|semrush|ahrefs|mj12|dotbot|petalbot|bytespider|gptbot|chatgpt-user|claudebot|perplexitybot|ccbot|amazonbot|"
     r"applebot|yandex\.com/bots|baiduspider|sogou web|validator|scrapy|phantomjs|zgrab|masscan|nmap|nikto|sqlmap",
     re.IGNORECASE,

@@ -30,6 +30,16 @@ COMMAND_TIMEOUT_S = 4.0
 ACQUIRE_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 2
 
+CONNECTION_LOST: tuple[type[Exception], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection cut while idle can surface as this
+    OSError,
+)
+"""What asyncpg raises when the server went away; everything here may simply be tried again."""
+
 Drop = tuple[Site, str]
 """One refused event: whose, and the reason."""
 
@@ -66,8 +76,9 @@ Submission = tuple[Sequence[Row], Sequence[Drop], "asyncio.Future[None] | None"]
 class GroupCommit:
     """Stores rows and counts drops on the ingest role's connections; starts by itself at the first submission."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, max_pending_rows: int = MAX_PENDING_ROWS) -> None:
         self._database = database
+        self._max_pending_rows = max_pending_rows
         self._queue: deque[Submission] = deque()
         self._pending_rows = 0
         self._wake = asyncio.Event()
@@ -76,7 +87,7 @@ class GroupCommit:
 
     async def store(self, rows: Sequence[Row], drops: Sequence[Drop]) -> None:
         """Return once the rows are committed and the drops counted; raise Busy when they are not."""
-        if self._closing or self._pending_rows >= MAX_PENDING_ROWS:
+        if self._closing or self._pending_rows >= self._max_pending_rows:
             raise Busy(retry_after_s=RETRY_AFTER_S)
         done = asyncio.get_running_loop().create_future()
         self._submit(rows, drops, done)
@@ -84,7 +95,7 @@ class GroupCommit:
 
     def count(self, drop: Drop) -> None:
         """Count a refusal with the next commit, without waiting for it."""
-        if not self._closing and len(self._queue) < MAX_PENDING_ROWS:
+        if not self._closing and len(self._queue) < self._max_pending_rows:
             self._submit((), (drop,), None)
 
     async def close(self) -> None:
@@ -154,7 +165,7 @@ class _Connection:
             await self._attempt(*arguments)
         except TimeoutError:
             raise
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError, OSError):
+        except CONNECTION_LOST:
             await self._attempt(*arguments)
 
     async def release(self) -> None:

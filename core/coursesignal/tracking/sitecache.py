@@ -8,6 +8,7 @@ import asyncpg
 
 from coursesignal.db.engine import Database
 from coursesignal.errors import Busy
+from coursesignal.tracking.commit import CONNECTION_LOST
 from coursesignal.tracking.intake import Site
 
 TTL_S = 5.0
@@ -38,7 +39,7 @@ class SiteCache:
         try:
             async with self._database.ingest.acquire(timeout=LOOKUP_TIMEOUT_S) as connection:
                 row = await connection.fetchrow("select * from door_site($1)", key, timeout=LOOKUP_TIMEOUT_S)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, *CONNECTION_LOST) as error:
             raise Busy(retry_after_s=2) from error
         finally:
             self._running.pop(key, None)
