@@ -96,17 +96,44 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scratch
         del sys.modules[name]
 
 
+NEEDY = """
+class Form(Settings):
+    word: str
+
+@hookimpl
+def register_settings(): return Form
+"""
+
+
+@pytest.fixture(scope="module")
+def third_parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scratch]:
+    """Beside the sample plugin: one that needs it and a setting without a default, and one that cannot be imported."""
+    scratch = Scratch(tmp_path_factory.mktemp("third_parties"))
+    scratch.plugin(NEEDY, slug="needy", more='requires = ["sample"]')
+    scratch.plugin("raise RuntimeError('no luck')", slug="broken")
+    sys.path.insert(0, str(scratch.folder))
+    scratch.listed = {"kajabi": "", "teachable": "", "sample": "notes_per_page = 15", **scratch.listed}
+    yield scratch
+    sys.path.remove(str(scratch.folder))
+    for name in ("coursesignal_needy", "coursesignal_broken"):
+        sys.modules.pop(name, None)
+
+
 @pytest.fixture(scope="module")
 async def sample_installation(
-    anyio_backend: str, test_server: TestServer, tmp_path_factory: pytest.TempPathFactory
+    anyio_backend: str, test_server: TestServer, third_parties: Scratch, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Runtime]:
-    """An installation with the sample plugin beside the connectors, reaching a fake sample.test."""
+    """An installation with the sample plugin beside the connectors and other third parties."""
     from coursesignal.runtime import Runtime
 
     home = tmp_path_factory.mktemp("home")
-    listed = home / "plugins.toml"
-    listed.write_text("[plugins.kajabi]\n[plugins.teachable]\n[plugins.sample]\nnotes_per_page = 15\n")
-    settings = Settings(home=home, plugins_file=listed, base_url="http://coursesignal.test", testing=True, pool_size=8)
+    settings = Settings(
+        home=home,
+        plugins_file=third_parties.plugins_file,
+        base_url="http://coursesignal.test",
+        testing=True,
+        pool_size=8,
+    )
     runtime = Runtime.prepare(settings, where=test_server.addresses(await test_server.clone()))
     await runtime.migrator.up()
     await runtime.start()

@@ -51,8 +51,8 @@ async def rows(tenant: ActingTenant, query: str) -> list[Any]:
 
 async def test_every_plugin_is_listed_with_its_form(client: Client, tenant: ActingTenant) -> None:
     listed = (await client.get("/api/plugins", headers=tenant.headers)).json()
-    assert [plugin["slug"] for plugin in listed] == ["kajabi", "teachable", "sample"]
-    sample = listed[-1]
+    assert [plugin["slug"] for plugin in listed] == ["kajabi", "teachable", "sample", "needy", "broken"]
+    sample = listed[2]
     assert (sample["granted"], sample["enabled"], sample["state"]) == (True, False, "ok")
     assert sample["settings"] == {"apiKey": {"set": False}, "notesPerPage": 15}
     schema = sample["settingsSchema"]
@@ -188,3 +188,39 @@ async def test_what_changed_is_in_the_audit_log_without_values(put: Put, tenant:
 async def test_settings_may_have_an_installation_wide_default(put: Put, sample_installation: Runtime) -> None:
     assert sample_installation.registry.by_slug["sample"].defaults == {"notesPerPage": 15}
     assert (await put(enabled=True)).json()["settings"]["notesPerPage"] == 15
+
+
+async def test_a_plugin_that_could_not_be_loaded_is_listed_without_its_reason(
+    client: Client, put: Put, tenant: ActingTenant, sample_installation: Runtime
+) -> None:
+    assert "no luck" in sample_installation.registry.quarantined[0].reason
+    shown = (await client.get("/api/plugins/broken", headers=tenant.headers)).json()
+    assert (shown["state"], shown["granted"], shown["enabled"]) == ("unavailable", False, False)
+    assert "no luck" not in str(shown)
+    assert (await put("broken", enabled=True)).status_code == 404
+
+
+async def test_a_plugin_is_turned_on_after_what_it_requires_and_off_before_it(
+    put: Put, client: Client, tenant: ActingTenant
+) -> None:
+    wish = {"enabled": True, "settings": {"word": "x"}}
+    assert wrong_fields(await put("needy", **wish)) == {"enabled": "Turn on Sample first."}
+    assert (await put("sample", enabled=True)).status_code == 200
+    assert (await put("needy", **wish)).json()["state"] == "ok"
+    refused = await put("sample", enabled=False)
+    assert refused.status_code == 409
+    assert refused.json()["title"] == "Scratch needs it. Turn that off first."
+
+    async with tenant.transaction() as conn:  # the agency takes back its grant
+        await conn.execute(
+            "update plugin_states set granted = false where tenant_id = $1 and plugin = 'sample'", tenant.id
+        )
+    shown = (await client.get("/api/plugins/needy", headers=tenant.headers)).json()
+    assert (shown["enabled"], shown["state"]) == (True, "waiting")
+
+
+async def test_a_plugin_that_needs_settings_is_turned_on_with_them_only(put: Put) -> None:
+    await put("sample", enabled=True)
+    assert wrong_fields(await put("needy", enabled=True)) == {"settings.word": "Is required."}
+    assert (await put("needy", settings={"word": "x"})).json()["enabled"] is False
+    assert (await put("needy", enabled=True)).json()["enabled"] is True
