@@ -8,7 +8,7 @@ from uuid import UUID
 
 from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from coursesignal.plugin import Context, Invalid, NoSettings, NotFound, PluginError, Routes, Shell, SourcesReport
 from coursesignal_dashboard.chart import draw
@@ -33,7 +33,7 @@ RECENT = 10
 
 
 @get("/", operation_id="dashboard_overview", summary="The overview", media_type=MediaType.HTML, include_in_schema=False)
-async def overview(ctx: Ctx, shell: Around, range_: RangeParam = "30d", sort: str = "revenue_minor") -> str:
+async def overview(ctx: Ctx, shell: Around, range_: RangeParam = "30d", sort: FromQuery[str] = "revenue_minor") -> str:
     period = _known(range_)
     summary = await ctx.reports.summary(period)
     sources = await ctx.reports.sources(period)
@@ -58,7 +58,7 @@ async def overview(ctx: Ctx, shell: Around, range_: RangeParam = "30d", sort: st
 @get(
     "/source", operation_id="dashboard_source", summary="One source", media_type=MediaType.HTML, include_in_schema=False
 )
-async def source_page(ctx: Ctx, shell: Around, name: str, range_: RangeParam = "30d") -> str:
+async def source_page(ctx: Ctx, shell: Around, name: FromQuery[str], range_: RangeParam = "30d") -> str:
     period = _known(range_)
     report = await ctx.reports.drilldown(name, period)
     return await page(
@@ -78,7 +78,7 @@ async def source_page(ctx: Ctx, shell: Around, name: str, range_: RangeParam = "
     media_type=MediaType.HTML,
     include_in_schema=False,
 )
-async def purchases_page(ctx: Ctx, shell: Around, cursor: str = "") -> str:
+async def purchases_page(ctx: Ctx, shell: Around, cursor: FromQuery[str] = "") -> str:
     found = await ctx.reports.recent_purchases(limit=50, cursor=cursor)
     return await page("purchases.html", ctx, shell, title="Purchases", found=found, first=not cursor)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import jinja2
 from litestar import MediaType, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from coursesignal.plugin import Context, NoSettings, Routes, Shell
 from coursesignal_launches import launches
@@ -24,8 +24,8 @@ async def list_launches(
     ctx: Ctx,
     status: Annotated[str, QueryParameter(description="upcoming, active or completed; all without.")] = "",
     sort: Annotated[str, QueryParameter(description="-startsAt, startsAt, title or -createdAt.")] = "-startsAt",
-    page: int = 1,
-    limit: int = 50,
+    page: FromQuery[int] = 1,
+    limit: FromQuery[int] = 50,
 ) -> LaunchPage:
     return await launches.listed(ctx, status=status, sort=sort, page=page, limit=limit)
 
