@@ -56,13 +56,22 @@ CONTROL = [
     "create index memberships_agency_idx on memberships (agency_id)",
     """
     create table auth_tokens (
-        token_hash bytea primary key,
+        id uuid primary key default uuidv7(),
+        token_hash bytea not null unique,
         user_id uuid not null references users (id) on delete cascade,
         purpose text not null check (purpose in ('verify', 'reset', 'invite')),
+        -- of a sign-up: what the link in this mail, and no other, brings into force
+        password_hash text,
+        tenant_name text,
+        -- of an invitation: where to, and as what
+        tenant_id uuid references tenants (id) on delete cascade,
+        agency_id uuid references agencies (id) on delete cascade,
+        role text check (role in ('owner', 'admin', 'member', 'viewer')),
         expires_at timestamptz not null,
         used_at timestamptz,
         created_at timestamptz not null default now()
     )""",
+    "create index auth_tokens_user_idx on auth_tokens (user_id)",
     """
     create table auth_sessions (
         id uuid primary key default uuidv7(),
@@ -112,6 +121,7 @@ CONTROL = [
         name text not null,
         due_at timestamptz not null,
         started_at timestamptz not null default now(),
+        finished_at timestamptz,
         primary key (name, due_at)
     )""",
     "grant select, insert, update, delete on agencies, tenants, users, memberships, auth_tokens, auth_sessions, "
@@ -521,6 +531,33 @@ JOBS = [
         indexes=["status, created_at"],
     ),
     "create index outbox_due_idx on outbox (run_at) where status = 'pending'",
+    # SAQ's own tables, as its version 3 makes them; unlogged, because the outbox is the record (coursesignal.jobs.queue).
+    """
+    create unlogged table saq_jobs (
+        key text primary key,
+        lock_key serial not null,
+        job bytea not null,
+        queue text not null,
+        status text not null,
+        priority smallint not null default 0,
+        group_key text,
+        scheduled bigint not null default extract(epoch from now()),
+        expire_at bigint
+    )""",
+    "create index saq_jobs_status_queue_group_key_idx on saq_jobs (status, queue, group_key)",
+    "create index saq_jobs_status_queue_priority_scheduled_idx on saq_jobs (status, queue, priority, scheduled)",
+    """
+    create unlogged table saq_stats (
+        worker_id text primary key,
+        stats jsonb,
+        expire_at bigint,
+        metadata jsonb,
+        queue_key text
+    )""",
+    "create index saq_stats_expire_at_idx on saq_stats (expire_at)",
+    "create index saq_stats_queue_key_idx on saq_stats (queue_key)",
+    "grant select, insert, update, delete on saq_jobs, saq_stats to cs_app",
+    "grant usage on sequence saq_jobs_lock_key_seq to cs_app",
 ]
 
 DOORS = [
@@ -557,8 +594,7 @@ DOORS = [
     returns table (tenant_id uuid, id uuid, lease_token uuid)
     language sql volatile security definer set search_path = pg_catalog, public as
     $$ update public.outbox o
-       set lease_token = gen_random_uuid(), lease_until = clock_timestamp() + make_interval(secs => lease_s),
-           attempts = o.attempts + 1
+       set lease_token = gen_random_uuid(), lease_until = clock_timestamp() + make_interval(secs => lease_s)
        from (
            select d.tenant_id, d.id from public.outbox d
            where d.status = 'pending' and d.run_at <= clock_timestamp()
@@ -611,6 +647,8 @@ PARTITIONS = [
 ]
 
 TABLES = [
+    "saq_stats",
+    "saq_jobs",
     "outbox",
     "credits",
     "charges",

@@ -1,0 +1,51 @@
+"""``coursesignal worker``: background work until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import click
+
+from coursesignal.jobs.upkeep import core_crons
+from coursesignal.jobs.worker import Worker
+from coursesignal.plugins.crons import crons_of
+from coursesignal.runtime import Runtime
+from coursesignal.settings import Settings, load
+
+
+@click.command()
+def command() -> None:
+    """Run background work: events, webhooks, syncs, plugins, schedules and mails. Any number of workers may run."""
+    from coursesignal.serve import end_with_parent
+
+    settings = load()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("saq").setLevel(logging.WARNING)
+    end_with_parent()
+    asyncio.run(work(settings))
+
+
+async def work(settings: Settings) -> None:
+    """Run a worker in this process until a signal asks it to stop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends the process
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Runtime.opened(settings) as runtime:
+        await worker_of(runtime).run(stop)
+
+
+def worker_of(runtime: Runtime) -> Worker:
+    """A worker with everything this installation can do."""
+    return Worker(
+        runtime.settings,
+        runtime.database,
+        runtime.where.app,
+        runtime.handlers(),
+        runtime.drain_events,
+        runtime.mailer,
+        (*core_crons(runtime.database), *crons_of(runtime)),
+    )

@@ -1,0 +1,151 @@
+"""The worker: turns events into touches, runs tasks, keeps schedules, delivers mails; until it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import saq
+
+from coursesignal.db.engine import Database
+from coursesignal.jobs import leases, mail, outbox
+from coursesignal.jobs.bells import Bell, Listener
+from coursesignal.jobs.crons import Cron, Scheduler
+from coursesignal.jobs.mail import Mailer
+from coursesignal.jobs.queue import FUNCTION, open_queue, slip_of
+from coursesignal.jobs.relay import Relay
+from coursesignal.jobs.retries import reason
+from coursesignal.jobs.running import LEASE_S, TASK_TIMEOUT_S, Runner
+from coursesignal.jobs.tasks import Handler
+from coursesignal.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Drain = Callable[[], Awaitable[int]]
+"""Processes stored events and returns how many there were."""
+
+CONCURRENCY = 8
+GRACE_S = 7.0
+"""How long running tasks may go on after the worker was asked to stop; less than the supervisor waits."""
+IDLE_POLL_S = 0.2
+MAIL_POLL_S = 5.0
+AFTER_FAILURE_S = 1.0
+
+
+class Worker:
+    """One worker process; any number may run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        app_url: str,
+        handlers: Mapping[str, Handler],
+        drain: Drain,
+        mailer: Mailer,
+        crons: Sequence[Cron] = (),
+        *,
+        concurrency: int = CONCURRENCY,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._drain = drain
+        self._mailer = mailer
+        self._runner = Runner(database, handlers, lease_s)
+        self._scheduler = Scheduler(database, crons)
+        self._listener = Listener(app_url, (outbox.CHANNEL, mail.CHANNEL))
+        self._work, self._mail = (self._listener.bells[channel] for channel in (outbox.CHANNEL, mail.CHANNEL))
+        self._idle = Bell()
+        self._queue = open_queue(settings, app_url)
+        self._carrier = Carrier(
+            self._queue, [(FUNCTION, self._run_slip)], concurrency=concurrency, dequeue_timeout=10.0,
+            shutdown_grace_period_s=int(GRACE_S),
+        )  # fmt: skip
+        self._relay = Relay(
+            database, self._queue, self._work, room=concurrency, lease_s=lease_s, timeout_s=TASK_TIMEOUT_S
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; running tasks then get GRACE_S, and those that need longer are handed back."""
+        await self._queue.connect()
+        try:
+            await (
+                self._queue.sweep()
+            )  # before the first job: SAQ's sweep with a cold script cache takes live jobs for stuck
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(self._listener.run(), name="listen")
+                for name, loop in self._loops(stop).items():
+                    group.create_task(loop, name=name)
+                carrying = group.create_task(self._carrier.start(), name="carry")
+                log.info("worker started")
+                await stop.wait()
+                self._wake()
+                await self._carrier.stop()
+                await carrying
+                listening.cancel()
+        finally:
+            await self._queue.disconnect()
+        log.info("worker stopped")
+
+    def _loops(self, stop: asyncio.Event) -> Mapping[str, Coroutine[Any, Any, None]]:
+        return {
+            "relay": self._relay.run(stop),
+            "ingest": self._keep(stop, self._drain, self._idle, IDLE_POLL_S, "events"),
+            "mail": self._keep(stop, self._mailer.deliver_due, self._mail, MAIL_POLL_S, "mails"),
+            "schedule": self._scheduler.run(stop),
+        }
+
+    async def _keep(self, stop: asyncio.Event, do: Drain, bell: Bell, poll_s: float, what: str) -> None:
+        """Do it again and again, without a pause while there is something to do."""
+        while not stop.is_set():
+            try:
+                pause_s = 0.0 if await do() else poll_s
+            except Exception as error:
+                log.warning("%s wait, they could not be worked on: %s", what, reason(error))
+                pause_s = AFTER_FAILURE_S
+            if pause_s:
+                await bell.wait(pause_s)
+
+    def _wake(self) -> None:
+        for bell in (self._idle, self._work, self._mail):
+            bell.ring()
+        self._scheduler.wake()
+
+    async def _run_slip(self, ctx: Mapping[str, Any], *, tenant_id: str, id: str, lease_token: str) -> None:
+        await self._runner.run(slip_of(tenant_id, id, lease_token), ctx["job"].update)
+        self._work.ring()
+
+
+class Carrier(saq.Worker[Any]):
+    """SAQ's worker, which leaves signals to the process and stops when its running jobs have ended."""
+
+    SIGNALS = []  # noqa: RUF012
+
+    async def stop(self) -> None:
+        self.event.set()  # nothing more is dequeued
+        until = time.monotonic() + (self._shutdown_grace_period_s or 0)
+        while self.job_task_contexts and time.monotonic() < until:  # noqa: ASYNC110 – SAQ offers nothing to wait for
+            await asyncio.sleep(0.02)
+        self._shutdown_grace_period_s = 0  # what is left waits for work or sleeps: end it now
+        await super().stop()
+
+
+async def run_until_idle(
+    database: Database, handlers: Mapping[str, Handler], drain: Drain, *, lease_s: float = LEASE_S
+) -> int:
+    """Process every stored event and every due task, one after another, until there is none; returns how many.
+
+    A task that fails waits for its next attempt, as in a worker.
+    """
+    runner = Runner(database, handlers, lease_s)
+    total = 0
+    while True:
+        events = await drain()
+        slips = await leases.lease_due(database, CONCURRENCY, lease_s)
+        for slip in slips:
+            await runner.run(slip)
+        if not events and not slips:
+            return total
+        total += events + len(slips)
