@@ -95,7 +95,7 @@ def _person(caller: Caller) -> Caller:
 
 async def _of_tenant(connection: Asking, parts: Parts, caller: Caller) -> Caller:
     """The caller as a member of the tenant the request is for."""
-    asked = str(connection.path_params.get("tenant") or connection.headers.get("x-tenant") or "")
+    asked = str(connection.path_params.get("tenant_slug") or connection.headers.get("x-tenant") or "")
     if caller.tenant is not None:  # an API key knows its tenant
         if asked and asked not in {caller.tenant.slug, str(caller.tenant.id)}:
             raise NotFound

@@ -71,7 +71,7 @@ def agency(role: Role) -> dict[str, Any]:
 
 
 def browser(role: Role = "viewer", plugin: str | None = None) -> dict[str, Any]:
-    """A page of the tenant in the path parameter ``tenant``, for a cookie session."""
+    """A page of the tenant in the path parameter ``tenant_slug``, for a cookie session."""
     return {"access": Access(kind="browser", role=role, plugin=plugin)}
 
 

@@ -19,6 +19,5 @@ def wants_page(request: Request[Any, Any, Any]) -> bool:
 
 def error_page(status: int, title: str, detail: str, headers: Mapping[str, str]) -> Response[Any]:
     """The refusal in words, and a way on."""
-    return page(
-        "web/problem.html", status=status, headers=headers, title=title, detail=detail if detail != title else ""
-    )
+    values = {"title": title, "detail": detail if detail != title else ""}
+    return page("web/problem.html", values, status=status, headers=headers)

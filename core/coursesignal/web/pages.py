@@ -9,7 +9,6 @@ from typing import Any
 
 import jinja2
 from litestar import Response, get
-from litestar.datastructures import Cookie
 
 from coursesignal.web.access import public
 
@@ -24,19 +23,12 @@ def _environment() -> jinja2.Environment:
 
 
 def page(
-    template: str,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] = {},
-    cookies: list[Cookie] | None = None,
-    **values: object,
+    template: str, values: Mapping[str, object], *, status: int = 200, headers: Mapping[str, str] = {}
 ) -> Response[Any]:
     """The template ``<area>/<name>`` rendered as an answer."""
     area, _, name = template.partition("/")
-    html = _environment().get_template(f"{area}/templates/{name}").render(style=STYLE, **values)
-    return Response(
-        html, status_code=status, media_type="text/html; charset=utf-8", headers=dict(headers), cookies=cookies
-    )
+    html = _environment().get_template(f"{area}/templates/{name}").render({**values, "style": STYLE})
+    return Response(html, status_code=status, media_type="text/html; charset=utf-8", headers=dict(headers))
 
 
 @get(STYLE, opt=public(), summary="The style of core's pages", operation_id="houseStyle", include_in_schema=False)

@@ -1,0 +1,149 @@
+"""Tenants: opened with their first website, read, and changed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from coursesignal.auth.callers import Caller
+from coursesignal.db.engine import Database
+from coursesignal.db.ids import uuid7
+from coursesignal.errors import Conflict, FieldError, Invalid, NotFound
+from coursesignal.events import TenantCreated
+from coursesignal.jobs.outbox import enqueue, publish
+from coursesignal.tenancy import audit
+from coursesignal.tenancy.names import (
+    another,
+    currency_problem,
+    name_problem,
+    slug_from,
+    slug_problem,
+    time_zone_problem,
+)
+from coursesignal.tenancy.schemas import TenantChange, TenantIn, TenantOut
+
+SITE_KEY_BYTES = 18
+INSERT = """
+    insert into tenants (id, slug, name, agency_id, time_zone, currency) values ($1, $2, $3, $4, $5, $6)
+    on conflict (slug) do nothing returning slug
+"""
+READ = """
+    select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.created_at, a.slug as agency
+    from tenants t left join agencies a on a.id = t.agency_id where t.id = $1
+"""
+
+
+async def create(
+    db: Database, caller: Caller, wanted: TenantIn, *, owner_id: UUID | None = None, agency_id: UUID | None = None
+) -> UUID:
+    """A new tenant, of ``owner_id`` or of an agency; raises Invalid and Conflict. Returns its id."""
+    check(wanted)
+    tenant_id = uuid7()
+    async with db.tenant(tenant_id) as conn:
+        await open_tenant(conn, tenant_id, caller, wanted, owner_id=owner_id, agency_id=agency_id)
+    return tenant_id
+
+
+async def open_tenant(
+    conn: asyncpg.Connection,
+    tenant_id: UUID,
+    caller: Caller,
+    wanted: TenantIn,
+    *,
+    owner_id: UUID | None = None,
+    agency_id: UUID | None = None,
+) -> None:
+    """Open the tenant in a transaction that is bound to ``tenant_id``: its row, its owner, its first website, its first event."""
+    slug = await _insert(conn, tenant_id, wanted, agency_id)
+    if owner_id is not None:
+        await conn.execute(
+            "insert into memberships (id, user_id, tenant_id, role) values ($1, $2, $3, 'owner')",
+            uuid7(),
+            owner_id,
+            tenant_id,
+        )
+    await conn.execute(
+        "insert into sites (tenant_id, id, public_key, name) values ($1, $2, $3, 'My website')",
+        tenant_id, uuid7(), secrets.token_urlsafe(SITE_KEY_BYTES),
+    )  # fmt: skip
+    await audit.record(conn, tenant_id, caller, "tenant.created", slug, {"name": wanted.name})
+    await publish(conn, TenantCreated(id=uuid7(), tenant_id=tenant_id, occurred_at=datetime.now(UTC)))
+
+
+async def _insert(conn: asyncpg.Connection, tenant_id: UUID, wanted: TenantIn, agency_id: UUID | None) -> str:
+    """The slug it got: the wanted one or none, else one made from the name."""
+    slug = wanted.slug or slug_from(wanted.name)
+    facts = (wanted.name.strip(), agency_id, wanted.time_zone, wanted.currency)
+    while await conn.fetchval(INSERT, tenant_id, slug, *facts) is None:
+        if wanted.slug:
+            raise _taken()
+        slug = another(slug_from(wanted.name))
+    return slug
+
+
+def check(wanted: TenantIn) -> None:
+    """Raises Invalid naming every field that is wrong."""
+    errors = [
+        *name_problem(wanted.name),
+        *(slug_problem(wanted.slug) if wanted.slug is not None else []),
+        *time_zone_problem(wanted.time_zone),
+        *currency_problem(wanted.currency),
+    ]
+    if errors:
+        raise Invalid(errors=errors)
+
+
+async def read(conn: asyncpg.Connection, tenant_id: UUID, role: str) -> TenantOut:
+    """The tenant with its settings; ``role`` is the reader's."""
+    row = await conn.fetchrow(READ, tenant_id)
+    if row is None:
+        raise NotFound
+    return TenantOut(**dict(row), role=role)
+
+
+async def change(
+    conn: asyncpg.Connection, caller: Caller, tenant_id: UUID, wanted: TenantChange, models: Collection[str]
+) -> None:
+    """Apply what is given; a new lookback window has every credit computed again. Raises Invalid and Conflict."""
+    changes = {name: value for name in wanted.__struct_fields__ if (value := getattr(wanted, name)) is not None}
+    _check_change(wanted, models)
+    if not changes:
+        return
+    before = await conn.fetchrow("select * from tenants where id = $1 for update", tenant_id)
+    assert before is not None
+    await _update(conn, tenant_id, changes)
+    if "lookback_days" in changes and changes["lookback_days"] != before["lookback_days"]:
+        await enqueue(conn, tenant_id, "core.recredit", {})
+    detail = {name: {"from": before[name], "to": value} for name, value in changes.items() if before[name] != value}
+    await audit.record(conn, tenant_id, caller, "tenant.changed", before["slug"], detail)
+
+
+async def _update(conn: asyncpg.Connection, tenant_id: UUID, changes: dict[str, Any]) -> None:
+    assignments = ", ".join(f"{name} = ${n}" for n, name in enumerate(changes, 2))  # names are fields of TenantChange
+    try:
+        async with conn.transaction():
+            await conn.execute(f"update tenants set {assignments} where id = $1", tenant_id, *changes.values())  # noqa: S608
+    except asyncpg.UniqueViolationError:
+        raise _taken() from None
+
+
+def _check_change(wanted: TenantChange, models: Collection[str]) -> None:
+    errors = [
+        *(name_problem(wanted.name) if wanted.name is not None else []),
+        *(slug_problem(wanted.slug) if wanted.slug is not None else []),
+        *(time_zone_problem(wanted.time_zone) if wanted.time_zone is not None else []),
+        *(currency_problem(wanted.currency) if wanted.currency is not None else []),
+    ]
+    if wanted.default_model is not None and wanted.default_model not in models:
+        errors.append(FieldError("defaultModel", f"Choose one of: {', '.join(sorted(models))}."))
+    if errors:
+        raise Invalid(errors=errors)
+
+
+def _taken() -> Conflict:
+    return Conflict("This slug is taken. Choose another.", errors=[FieldError("slug", "It is taken.")])
