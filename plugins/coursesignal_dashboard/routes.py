@@ -28,7 +28,7 @@ SORTS: dict[str, str] = {
     "revenue_per_visitor_minor": "Per visitor",
 }
 """Columns of the table of sources, by field."""
-ASSETS = {"style.css": "text/css; charset=utf-8", "panels.js": "text/javascript; charset=utf-8"}
+ASSETS = {"style.css": "text/css", "panels.js": "text/javascript"}
 RECENT = 10
 
 

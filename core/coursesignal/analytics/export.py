@@ -17,7 +17,8 @@ from coursesignal.currency import decimal_amount
 from coursesignal.errors import FieldError, Invalid, RateLimited
 from coursesignal.plugin import Exporter
 
-MEDIA_TYPE = "text/csv; charset=utf-8"
+MEDIA_TYPE = "text/csv"
+"""The web layer adds the charset, UTF-8, to every text."""
 REPORTS = ("sources", "ledger", "daily")
 LEDGER_PAGE = 5000
 FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")

@@ -84,7 +84,7 @@ def asked(range_: str | None, first: str | None, last: str | None, zone: ZoneInf
     Dates are ``YYYY-MM-DD``; ``to`` alone may be left out and is today. Nothing at all is 30 days.
     """
     if first is None and last is None:
-        return named(range_ or DEFAULT_RANGE, zone, now)
+        return named(DEFAULT_RANGE if range_ is None else range_, zone, now)
     if range_ is not None:
         raise _wrong("range", "Give either range, or from and to.")
     if first is None:
