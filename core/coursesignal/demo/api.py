@@ -22,19 +22,16 @@ class DemoFailed(CourseSignalError):
 class Api:
     """Calls of one caller. ``tenant`` is sent with every call."""
 
-    def __init__(self, http: httpx.AsyncClient, *, token: str = "", tenant: str = "") -> None:
+    def __init__(self, http: httpx.AsyncClient, *, token: str = "", refresh: str = "", tenant: str = "") -> None:
         self.http = http
-        self.token = token
-        self.tenant = tenant
+        self._token = token
+        self._refresh = refresh
+        self._tenant = tenant
 
     async def login(self, email: str, password: str, *, tenant: str = "") -> Self:
-        """A caller who has logged in."""
+        """A caller who has logged in, and stays so."""
         answer = await self.post("/api/auth/login", {"email": email, "password": password})
-        return type(self)(self.http, token=answer["accessToken"], tenant=tenant)
-
-    def within(self, tenant: str) -> Self:
-        """The same caller in another tenant."""
-        return type(self)(self.http, token=self.token, tenant=tenant)
+        return type(self)(self.http, token=answer["accessToken"], refresh=answer["refreshToken"], tenant=tenant)
 
     async def get(self, path: str, **params: Any) -> Any:
         return await self._call("GET", path, params=params)
@@ -46,13 +43,21 @@ class Api:
         return await self._call("PUT", path, json=body)
 
     async def _call(self, method: str, path: str, **options: Any) -> Any:
-        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        if self.tenant:
-            headers["x-tenant"] = self.tenant
-        answer = await self.http.request(method, path, headers=headers, **options)
+        answer = await self._ask(method, path, **options)
+        if answer.status_code == 401 and self._refresh:
+            renewed = await self.http.post("/api/auth/refresh", json={"refreshToken": self._refresh})
+            if renewed.is_success:
+                self._token, self._refresh = renewed.json()["accessToken"], renewed.json()["refreshToken"]
+                answer = await self._ask(method, path, **options)
         if not answer.is_success:
             raise DemoFailed(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
         return answer.json() if answer.content else None
+
+    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+        if self._tenant:
+            headers["x-tenant"] = self._tenant
+        return await self.http.request(method, path, headers=headers, **options)
 
 
 @contextlib.asynccontextmanager

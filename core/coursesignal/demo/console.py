@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from coursesignal.demo.api import Api
 from coursesignal.demo.compare import Line
 from coursesignal.demo.shops import Shop
 
 WIDTH = 44
+TOP_SOURCES = 6
+BAR = 48
 
 
 def say(text: str = "") -> None:
@@ -39,6 +42,24 @@ def amount(minor: int, currency: str) -> str:
     """A two-decimal amount, as the demo's currencies have."""
     sign = "−" if minor < 0 else ""
     return f"{sign}{abs(minor) // 100:,}.{abs(minor) % 100:02d} {currency}"
+
+
+async def overview(shop: Shop, api: Api) -> None:
+    """Where a shop's money of ninety days came from."""
+    report = await api.get("/api/analytics/sources", range="90d")
+    reconciled = await api.get("/api/analytics/reconciliation", range="90d")
+    total = report["totals"]["revenueMinor"]
+    title = (
+        f"{shop.name} – 90 days, {amount(total, shop.currency)} net of refunds, by {report['model'].replace('_', ' ')}"
+    )
+    heading(title)
+    rows = [(row["source"], row["revenueMinor"]) for row in report["rows"] if row["revenueMinor"]][:TOP_SOURCES]
+    others = total - report["unattributed"]["revenueMinor"] - sum(minor for _, minor in rows)
+    for name, minor in (*rows, ("other sources", others), ("unattributed", report["unattributed"]["revenueMinor"])):
+        bar = "█" * max(0, round(BAR * minor / max(total, 1)))
+        click.echo(f"  {name:<20} {amount(minor, shop.currency):>16}  {click.style(bar, fg='cyan')}")
+    apart = sum(abs(row["differenceMinor"]) for row in reconciled["rows"])
+    click.echo(f"  credited + unattributed − what the platform charged and refunded: {apart}")
 
 
 def table(shop: Shop, lines: Sequence[Line]) -> None:

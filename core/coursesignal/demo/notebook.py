@@ -17,6 +17,8 @@ class Notebook(msgspec.Struct, kw_only=True, rename="camel"):
 
     password: str
     until: datetime
+    begun: list[str] = []
+    """Ids of tenants whose history was begun; writing it again completes it."""
     seeded: list[str] = []
     """Ids of tenants whose history is complete."""
     api_key: str = ""
@@ -37,5 +39,9 @@ def opened(home: Path) -> Notebook:
     path = home / FILE
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=Notebook)
-    now = datetime.now(UTC).replace(microsecond=0)
-    return Notebook(password=f"demo-{secrets.token_hex(6)}", until=now)
+    return new()
+
+
+def new() -> Notebook:
+    """An empty notebook, with a password nobody else has."""
+    return Notebook(password=f"demo-{secrets.token_hex(6)}", until=datetime.now(UTC).replace(microsecond=0))

@@ -157,8 +157,10 @@ class Plan:
     until: datetime
 
     @property
-    def touch_count(self) -> int:
-        return sum(1 for visitor in self.visitors for visit in visitor.visits for _ in visit.arrivals)
+    def event_count(self) -> int:
+        """Page views and identifies."""
+        visits = [visit for visitor in self.visitors for visit in visitor.visits]
+        return sum(len(visit.pages) + (visit.email is not None) for visit in visits)
 
 
 def uuid4_of(number: int) -> UUID:

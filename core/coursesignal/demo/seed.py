@@ -6,6 +6,7 @@ wants ninety days of mails at once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from coursesignal.db.engine import Database
 from coursesignal.demo.plan import Plan, Sale
 from coursesignal.demo.shops import Shop
 from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts
+from coursesignal.plugins.supply import channel_rules_of
 from coursesignal.runtime import Runtime
 from coursesignal.tracking.commit import GroupCommit
 from coursesignal.tracking.intake import Row
@@ -46,8 +48,7 @@ async def write(runtime: Runtime, shop: Shop, place: Place, plan: Plan) -> None:
     async with runtime.database.control() as conn:
         began = await conn.fetchval("select clock_timestamp()")
     await _store_events(runtime.database, rows_of(shop, place, plan))
-    while await drain(runtime.database, place.tenant_id, runtime.registry.channel_rules):
-        pass
+    await _process(runtime, place.tenant_id)
     for sales in _parts(plan.sales, SALES_AT_ONCE):
         events = [event for sale in sales for event in platform_events(sale)]
         async with runtime.database.tenant(place.tenant_id) as conn:
@@ -76,6 +77,18 @@ async def _store_events(database: Database, rows: Sequence[Row]) -> None:
             await commit.store(some, ())
     finally:
         await commit.close()
+
+
+async def _process(runtime: Runtime, tenant_id: UUID) -> None:
+    """Make visits and touches of all that is stored, together with a worker if one runs."""
+    rules = await channel_rules_of(runtime)(tenant_id)
+    while True:
+        processed = await drain(runtime.database, tenant_id, rules)
+        async with runtime.database.tenant(tenant_id) as conn:
+            if not await conn.fetchval("select exists (select from event_batches where tenant_id = $1)", tenant_id):
+                return
+        if not processed:
+            await asyncio.sleep(0.2)  # a worker is at it
 
 
 def platform_events(sale: Sale) -> Iterator[PlatformEvent]:

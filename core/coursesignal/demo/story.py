@@ -154,6 +154,14 @@ def _launch_on(shop: Shop, days_ago: int) -> Launch | None:
     return None
 
 
+def launch_window(shop: Shop, launch: Launch, until: datetime) -> tuple[datetime, datetime]:
+    """From the first midnight of ``launch`` to the one after its last day, in the shop's zone."""
+    zone = ZoneInfo(shop.time_zone)
+    first = until.astimezone(zone).date() - timedelta(days=launch.first_day_ago)
+    start, end = (datetime.combine(day, time.min, tzinfo=zone) for day in (first, first + timedelta(days=launch.days)))
+    return start.astimezone(UTC), end.astimezone(UTC)
+
+
 def _with_gift(sales: list[Sale]) -> list[Sale]:
     """Make one ordinary sale of the middle a gift to somebody who is a visitor too."""
     middle = len(sales) // 2

@@ -1,0 +1,175 @@
+"""``coursesignal demo``: everything a stranger needs to look around, in one command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import httpx
+import msgspec
+
+from coursesignal.demo import console, seed, story
+from coursesignal.demo.api import Api, DemoFailed, client
+from coursesignal.demo.compare import compare
+from coursesignal.demo.ledger import totals
+from coursesignal.demo.live import Stage
+from coursesignal.demo.notebook import Notebook, opened
+from coursesignal.demo.plan import Plan
+from coursesignal.demo.platforms import Platforms, started
+from coursesignal.demo.ports import is_free
+from coursesignal.demo.reported import read
+from coursesignal.demo.shops import AGENCY_EMAIL, AGENCY_NAME
+from coursesignal.demo.world import Premises, prepare
+from coursesignal.errors import ConfigurationError
+from coursesignal.runtime import Runtime
+from coursesignal.serve import ServerProcess
+from coursesignal.settings import Settings
+
+PORTS_TO_TRY = 20
+
+
+async def demo(settings: Settings, *, port: int | None, live: bool) -> None:
+    """Prepare, write the history if it is not there, serve, and play until cancelled; without ``live`` only prepare."""
+    began = time.monotonic()
+    async with started(first_number=_numbers_of_this_run()) as platforms:
+        settings = _at_home(settings, platforms, port)
+        settings.home.mkdir(parents=True, exist_ok=True)
+        notebook = opened(settings.home)
+        console.step("Starting the database.")
+        async with Runtime.opened(settings) as runtime:
+            premises = await prepare(runtime, platforms, notebook)
+            notebook.keep(settings.home)
+            plans = await _write_history(runtime, premises, notebook)
+        with ServerProcess(settings) as server:
+            async with client(server.url) as http:
+                shops = [await _opened(http, place, notebook) for place in premises]
+                for shop in shops:
+                    await _verify(shop, plans.get(shop.premises.slug))
+                    await _add_launches(shop, notebook.until)
+                console.step(f"Ready after {time.monotonic() - began:.0f} s.")
+                await _welcome(settings, shops, notebook)
+                if live:
+                    await _play(settings, platforms, shops, notebook)
+
+
+def _numbers_of_this_run() -> int:
+    """Ids above those of every earlier run, so that a sale of today is not taken for one of yesterday."""
+    return int(time.time())
+
+
+def _at_home(settings: Settings, platforms: Platforms, port: int | None) -> Settings:
+    """The installation's settings, with the fake platforms and a port that is free."""
+    chosen = port or next(
+        (p for p in range(settings.port, settings.port + PORTS_TO_TRY) if is_free(settings.host, p)), settings.port
+    )
+    if not is_free(settings.host, chosen):
+        raise ConfigurationError(f"Port {chosen} is taken. Stop what uses it, or choose another with --port.")
+    moved = {} if chosen == settings.port else {"base_url": f"http://{settings.host}:{chosen}"}
+    return msgspec.structs.replace(settings, port=chosen, platform_urls=platforms.urls, **moved)
+
+
+async def _write_history(runtime: Runtime, premises: Sequence[Premises], notebook: Notebook) -> Mapping[str, Plan]:
+    """Ninety days for every tenant that does not have them yet, all at once; returns what was written, by tenant."""
+    missing = [place for place in premises if await _lacks_history(runtime, place, notebook)]
+    if not missing:
+        console.step("The history is there already.")
+        return {}
+    notebook.begun = [str(place.place.tenant_id) for place in premises]
+    notebook.keep(runtime.settings.home)
+    began = time.monotonic()
+    console.step(f"Writing {story.HISTORY_DAYS} days of history, this once. It takes about half a minute.")
+    plans = await asyncio.gather(*(_write(runtime, place, notebook.until) for place in missing))
+    await seed.refresh_statistics(runtime.where.owner)
+    notebook.seeded += [str(place.place.tenant_id) for place in missing]
+    notebook.keep(runtime.settings.home)
+    events = sum(plan.event_count for plan in plans)
+    sales = sum(len(plan.sales) for plan in plans)
+    console.step(f"Wrote {events:,} events and {sales:,} sales in {time.monotonic() - began:.0f} s.")
+    return {place.slug: plan for place, plan in zip(missing, plans, strict=True)}
+
+
+async def _lacks_history(runtime: Runtime, premises: Premises, notebook: Notebook) -> bool:
+    """Whether to write it: not when it is complete, nor into a tenant with visitors of whose origin nothing is known."""
+    tenant_id = premises.place.tenant_id
+    if str(tenant_id) in notebook.seeded:
+        return False
+    if str(tenant_id) in notebook.begun:
+        return True
+    async with runtime.database.tenant(tenant_id) as conn:
+        return not await conn.fetchval("select exists (select from visitors where tenant_id = $1)", tenant_id)
+
+
+async def _write(runtime: Runtime, premises: Premises, until: datetime) -> Plan:
+    plan = await asyncio.to_thread(story.history, premises.shop, until)
+    await seed.write(runtime, premises.shop, premises.place, plan)
+    return plan
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A shop whose owner is logged in."""
+
+    premises: Premises
+    api: Api
+
+
+async def _opened(http: httpx.AsyncClient, premises: Premises, notebook: Notebook) -> Opened:
+    api = await Api(http).login(premises.owner, notebook.password, tenant=premises.slug)
+    return Opened(premises, api)
+
+
+async def _verify(shop: Opened, plan: Plan | None) -> None:
+    """Hold what the reports say of a history just written against the ledger."""
+    if plan is None:
+        return
+    lines = compare(totals(plan, shop.premises.shop.currency), await read(shop.api))
+    wrong = [line for line in lines if line.difference]
+    if wrong:
+        console.table(shop.premises.shop, wrong)
+    console.step(f"{shop.premises.shop.name}: {len(lines)} numbers compared with the ledger, {len(wrong)} differ.")
+
+
+async def _add_launches(shop: Opened, until: datetime) -> None:
+    """The launches of the history, for whoever has the plugin on."""
+    with contextlib.suppress(DemoFailed):
+        known = {launch["title"] for launch in (await shop.api.get("/api/launches"))["items"]}
+        for launch in shop.premises.shop.launches:
+            if launch.name not in known:
+                starts_at, ends_at = story.launch_window(shop.premises.shop, launch, until)
+                window = {"startsAt": starts_at.isoformat(), "endsAt": ends_at.isoformat()}
+                await shop.api.post("/api/launches", {"title": launch.name, **window})
+
+
+async def _welcome(settings: Settings, shops: Sequence[Opened], notebook: Notebook) -> None:
+    """Where to go, who to be, what to try, and what there is to see."""
+    console.heading(f"CourseSignal runs at {settings.base_url}")
+    rows = [("dashboard", f"{settings.base_url}/login")]
+    rows += [("log in as", f"{AGENCY_EMAIL} – {AGENCY_NAME}, the agency of both shops")]
+    rows += [("", f"{place.owner} – {place.shop.name}") for place in (shop.premises for shop in shops)]
+    rows += [("password", f"{notebook.password} (for each of them)")]
+    rows += [("API", f"{settings.base_url}/api/schema")]
+    rows += [("API key", f"{notebook.api_key} (of {shops[0].premises.shop.name})")]
+    console.pairs(rows)
+    console.heading("Ask for revenue by source, in another terminal")
+    query = f"'{settings.base_url}/api/analytics/sources?range=90d'"
+    console.say(f"  curl -s -H 'Authorization: Bearer {notebook.api_key}' {query}")
+    for shop in shops:
+        await console.overview(shop.premises.shop, shop.api)
+
+
+async def _play(settings: Settings, platforms: Platforms, shops: Sequence[Opened], notebook: Notebook) -> None:
+    """Live traffic until cancelled."""
+    console.heading("Live: visitors come, some buy, and each sale finds its source. Ctrl-C stops; everything stays.")
+    stages = [
+        Stage(shop.premises, platforms.by_shop[shop.premises.shop.slug], shop.api, notebook.last_person)
+        for shop in shops
+    ]
+    try:
+        await asyncio.gather(*(stage.play() for stage in stages))
+    finally:
+        notebook.last_person = max(stage.next_person for stage in stages)
+        notebook.keep(settings.home)
