@@ -74,6 +74,10 @@ class Refused(CourseSignalError):
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
 
+    def __str__(self) -> str:
+        """The title and every field that is wrong, for the command line and logs."""
+        return " ".join([self.title, *(f"{error.path}: {error.message}" for error in self.errors)])
+
 
 class BadRequest(Refused):
     """The request cannot be read."""

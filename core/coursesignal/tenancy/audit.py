@@ -14,6 +14,8 @@ from coursesignal.auth.callers import Caller
 from coursesignal.db.ids import uuid7
 from coursesignal.web.cursors import Place, decode_cursor, encode_cursor
 
+OPERATOR = Caller(email="coursesignal command")
+"""Who acts from the command line."""
 INSERT = """
     insert into audit_log (tenant_id, id, at, actor_user_id, actor, action, subject, detail)
     values ($1, $2, clock_timestamp(), $3, $4, $5, $6, $7)

@@ -74,11 +74,12 @@ async def confirm(desk: Desk, token: str, then: Callable[[asyncpg.Connection, Us
     tenant_id = uuid7()
     async with desk.db.tenant(tenant_id) as conn:
         link = await links.use(conn, token, "verify")
-        assert link.password_hash is not None and link.tenant_name is not None
+        assert link.password_hash is not None
         await users.verify(conn, link.user_id, link.password_hash)
         await links.forget(conn, link.user_id, "verify")
         user = await users.by_id(conn, link.user_id)
         assert user is not None
-        caller = Caller(user_id=user.id, email=user.email)
-        await tenants.open_tenant(conn, tenant_id, caller, TenantIn(name=link.tenant_name), owner_id=user.id)
+        if link.tenant_name is not None:  # an operator's users belong where the operator said
+            caller = Caller(user_id=user.id, email=user.email)
+            await tenants.open_tenant(conn, tenant_id, caller, TenantIn(name=link.tenant_name), owner_id=user.id)
         return await then(conn, user)

@@ -1,0 +1,37 @@
+"""People for tests: users that are members of a tenant, and tokens to act as them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from coursesignal.auth import sessions, users
+from coursesignal.db.ids import uuid7
+from coursesignal.security import jwt
+from coursesignal.security.passwords import hash_password
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from coursesignal.runtime import Runtime
+
+
+async def add_person(
+    conn: asyncpg.Connection, email: str, password: str, tenant_id: UUID | None = None, role: str = "member"
+) -> UUID:
+    """A user who can log in; with ``tenant_id`` a member of that tenant. Returns the user's id."""
+    user = await users.ensure(conn, email)
+    await users.verify(conn, user.id, await hash_password(password))
+    if tenant_id is not None:
+        await conn.execute(
+            "insert into memberships (id, user_id, tenant_id, role) values ($1, $2, $3, $4)",
+            uuid7(), user.id, tenant_id, role,
+        )  # fmt: skip
+    return user.id
+
+
+async def access_token(runtime: Runtime, user_id: UUID) -> str:
+    """An access token of a new session of the user."""
+    async with runtime.database.control() as conn:
+        session = await sessions.open_session(conn, user_id)
+    return jwt.issue(runtime.keys, user_id, session.session_id)
