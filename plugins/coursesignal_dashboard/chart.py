@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from coursesignal.plugin import DailyReport
 
 WIDTH, HEIGHT = 720, 200
-LABELS = 6
+LABELS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,6 @@ def draw(report: DailyReport) -> Chart:
 
 
 def _labels(report: DailyReport, step: float) -> tuple[Label, ...]:
-    every = max(1, len(report.days) // LABELS)
+    every = max(1, -(-len(report.days) // LABELS))
     numbered = list(enumerate(report.days))[::every]
-    return tuple(Label(f"{(number + 0.5) * step:.1f}", f"{day.date.day} {day.date:%b}") for number, day in numbered)
+    return tuple(Label(f"{number * step:.1f}", f"{day.date.day} {day.date:%b}") for number, day in numbered)

@@ -1,0 +1,130 @@
+"""A creator opens the dashboard in a real browser: it loads clean, its panels arrive, its links work, on a phone too."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from coursesignal.serve import ServerProcess, environment
+from coursesignal.testing.live import live_server, wait_for
+from coursesignal.testing.platforms import FakeKajabi
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LOGIN = {"email": "vera@example.com", "password": "a long enough pass phrase"}
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def kajabi() -> Iterator[FakeKajabi]:
+    platform = FakeKajabi(client_id="client", client_secret="secret")
+    platform.start()
+    yield platform
+    platform.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, kajabi: FakeKajabi) -> Iterator[ServerProcess]:
+    home = tmp_path_factory.mktemp("dashboard")
+    with live_server(home, plugins_file=ROOT / "plugins.toml", platform_urls={"kajabi": kajabi.url}) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def api(server: ServerProcess) -> httpx.Client:
+    """The API as the owner of a fresh tenant."""
+    env = {**os.environ, **environment(server.settings)}
+    command = [sys.executable, "-m", "coursesignal"]
+    user = ["users", "create", "--email", LOGIN["email"], "--password", LOGIN["password"], "--verified"]
+    tenant = ["tenants", "create", "--slug", "vera", "--name", "Vera", "--owner", LOGIN["email"]]
+    for words in (user, tenant):
+        subprocess.run([*command, *words], env=env, check=True, timeout=60)
+    client = httpx.Client(base_url=server.url, timeout=10)
+    token = client.post("/api/auth/login", json=LOGIN).json()["accessToken"]
+    client.headers["authorization"] = f"Bearer {token}"
+    return client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+def log_in(page: Page, server: ServerProcess) -> list[str]:
+    """Log in through the form and land on the dashboard; the list collects what the browser complains about."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{server.url}/login?next=/app/vera/dashboard")
+    page.get_by_label("E-mail").fill(LOGIN["email"])
+    page.get_by_label("Password").fill(LOGIN["password"])
+    page.get_by_role("button").click()
+    page.wait_for_url("**/app/vera/dashboard")
+    return complaints
+
+
+def is_ours(complaint: str) -> bool:
+    """Browsers ask for a favicon on their own."""
+    return "favicon" not in complaint and "404" not in complaint
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; CI installs one")
+def test_a_sale_shows_on_the_dashboard_and_opens_onto_its_way(
+    server: ServerProcess, kajabi: FakeKajabi, api: httpx.Client, browser: Any
+) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    complaints = log_in(page, server)
+    page.get_by_text("Set up in two steps").wait_for()
+    assert 'data-site="' in page.locator("pre").inner_text()
+
+    _visit_and_buy(api, kajabi)
+    page.reload()
+    page.get_by_role("link", name=HOSTILE).first.wait_for()
+    for panel in ("Launches", "Recommendations"):
+        section = page.locator("section[data-panel]", has=page.get_by_role("heading", name=panel))
+        section.locator("xpath=self::*[not(@aria-busy)]").wait_for()
+        assert "not available" not in section.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("section[aria-labelledby=recent] tbody a").first.click()
+    page.get_by_role("heading", name="The way to this purchase").wait_for()
+    assert HOSTILE in page.locator("ol.path").inner_text()
+    assert not [complaint for complaint in complaints if is_ours(complaint)]
+    page.close()
+
+
+def _visit_and_buy(api: httpx.Client, kajabi: FakeKajabi) -> None:
+    """A visitor from a hostile source identifies and buys."""
+    key = api.get("/api/script/generate").json()["siteKey"]
+    url = f"https://example.com/?utm_source={quote(HOSTILE)}"
+    event = {"eventId": str(uuid4()), "type": "identify", "url": url, "email": "pat@example.com"}
+    sent = api.post(
+        "/api/tracking/event", json={"siteKey": key, "visitorId": str(uuid4()), "events": [event]},
+        headers={"user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"},
+    )  # fmt: skip
+    assert sent.status_code == 202, sent.text
+    assert api.post("/api/kajabi/connect", json={"clientId": "client", "clientSecret": "secret"}).status_code == 200
+    kajabi.sell("pat@example.com", 19_900, "USD")
+    asyncio.run(kajabi.deliver())
+
+    def credited() -> bool:
+        items = api.get("/api/analytics/recent-purchases").json()["items"]
+        return bool(items) and items[0]["source"] is not None
+
+    wait_for(credited, 10, "the credited sale")
