@@ -16,7 +16,7 @@ from coursesignal import events
 from coursesignal.db.ids import uuid7
 from coursesignal.events import Event
 from coursesignal.jobs import outbox
-from coursesignal.plugins.crons import schedules
+from coursesignal.plugins.crons import crons_of
 from coursesignal.plugins.watchdog import WATCHDOG
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
@@ -332,7 +332,7 @@ async def test_a_schedule_runs_once_per_due_time_for_tenants_that_have_the_plugi
     tenant: ActingTenant, make_tenant: TenantMaker, run_jobs: RunJobs, installation: Runtime
 ) -> None:
     off = await make_tenant(plugins=())
-    (nightly,) = schedules(installation)
+    (nightly,) = crons_of(installation)
     assert (nightly.name, nightly.schedule) == ("sample.nightly", "15 3 * * *")
     due_at = datetime(2030, 1, 1, 3, 15, tzinfo=UTC)
     await asyncio.gather(nightly.run(due_at), nightly.run(due_at))

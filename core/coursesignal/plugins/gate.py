@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from coursesignal.plugin import (
     AttributionModel,
     ChannelRule,
-    Connector,
     Exporter,
     NavItem,
     Panel,
-    Permission,
     RecommendationRule,
 )
 from coursesignal.plugins.loaded import LoadedPlugin
@@ -47,11 +44,6 @@ def channel_rules_for(registry: Registry, enabled: Collection[str]) -> tuple[Cha
     return tuple(r for r in registry.channel_rules if _visible(registry, "channel_rule", r.slug, enabled))
 
 
-def connectors_for(registry: Registry, enabled: Collection[str]) -> Mapping[str, Connector[Any]]:
-    """Platforms the tenant may connect."""
-    return {slug: connector for slug, connector in registry.connectors.items() if slug in enabled}
-
-
 def nav_for(registry: Registry, enabled: Collection[str]) -> list[tuple[LoadedPlugin, NavItem]]:
     """Menu entries by weight, then label."""
     items = [(plugin, item) for plugin in plugins_for(registry, enabled) for item in plugin.declared.nav_items]
@@ -66,17 +58,6 @@ def panels_for(registry: Registry, enabled: Collection[str], slot: str) -> list[
         for panel in plugin.declared.panels
         if panel.slot == slot
     ]
-
-
-def scopes_for(registry: Registry, enabled: Collection[str]) -> list[Permission]:
-    """Scopes an API key may be given, by full name: every plugin's read and write, and what it declared."""
-    found = []
-    for plugin in plugins_for(registry, enabled):
-        name = plugin.manifest.name
-        every = [Permission(slug="read", label=f"Read {name}"), Permission(slug="write", label=f"Change {name}")]
-        for permission in (*every, *plugin.declared.permissions):
-            found.append(Permission(slug=f"{plugin.slug}:{permission.slug}", label=permission.label))
-    return found
 
 
 def _visible(registry: Registry, kind: str, slug: str, enabled: Collection[str]) -> bool:
