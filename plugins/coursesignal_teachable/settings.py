@@ -13,7 +13,7 @@ from coursesignal_teachable.money import RefundsIn
 class TeachableCredentials(Settings):
     """An API key of the school: Settings > API Keys."""
 
-    api_key: Annotated[Secret, Meta(title="API key", min_length=1, max_length=500)]
+    api_key: Annotated[Secret, Meta(title="API key", pattern="^[!-~]+$", max_length=500)]
     school: Annotated[
         str,
         Meta(

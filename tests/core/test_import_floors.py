@@ -25,6 +25,7 @@ FLOORS = (
     {"plugins"},
     {"runtime"},
     {"app", "serve", "demo", "testing"},
+    {"benchmark"},
     {"cli", "__main__"},
 )
 LEVEL = {name: number for number, floor in enumerate(FLOORS) for name in floor}

@@ -1,26 +1,30 @@
-"""Who is who: e-mail addresses and platform contacts name people, and an identify ties a visitor to one.
+"""Who is who: what platforms and browsers say becomes people, each identifier with its evidence.
 
-A visitor belongs to the first person that identified on it. A second e-mail on the same device (a library computer, a shared
-laptop) makes its own person and leaves the visitor where it is: strangers are never fused, and nobody's journey is taken away.
-Nothing but an equal identifier joins anything: not the address of the network, not the browser.
+The rules, which give the same people in whatever order things become known:
+
+* An e-mail address or a platform's contact id belongs to one person. Told together they are one person's; two people who turn out
+  to share one are merged, and the merge is on record.
+* A visitor belongs to the person it was identified as first, by the time it happened. A second e-mail address on the same device
+  (a library computer, a shared laptop) makes its own person, takes no visitor over, and finds none of the first one's touches.
+* Nothing but an equal identifier joins anything: not the address of the network, not the browser.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 import asyncpg
 
 from coursesignal.db.ids import uuid7
-from coursesignal.events import VisitorIdentified
+from coursesignal.events import Event, PeopleMerged, VisitorIdentified
+from coursesignal.identity import store
 from coursesignal.identity.emails import email_key
+from coursesignal.identity.sightings import Identified, Sighting, people_in
 from coursesignal.jobs.outbox import enqueue, publish
 
-__all__ = ["email_key", "identify_visitor", "person_for_contact"]
-
-Kind = Literal["email", "contact", "checkout", "visitor"]
+__all__ = ["Identified", "Sighting", "email_key", "find_people", "identify_visitor", "identify_visitors", "person_for_contact"]
 
 
 async def person_for_contact(
@@ -33,32 +37,34 @@ async def person_for_contact(
     evidence: str,
     seen_at: datetime,
 ) -> UUID | None:
-    """The person with that e-mail, else with that contact id, made when new; None when neither says anything.
+    """The person with that e-mail or contact id, made when new; None when neither says anything.
 
-    ``contact_id`` must be unique in the tenant: "<connection>:<the platform's id>". An e-mail outranks a contact id, since
-    platforms let people change it; the contact id then only remembers the person it was first seen with.
+    ``contact_id`` must be unique in the tenant: "<connection>:<the platform's id>".
     """
-    key = email_key(email)
-    identifiers: list[tuple[Kind, str]] = []
-    if key is not None:
-        identifiers.append(("email", key))
-    if contact_id:
-        identifiers.append(("contact", contact_id))
-    if not identifiers:
-        return None
-    await _lock(conn, tenant_id, identifiers)
-    person_id = None
-    for kind, value in identifiers:
-        person_id = await _holder(conn, tenant_id, kind, value)
-        if person_id is not None:
-            break
-    if person_id is None:
-        person_id = await _make_person(conn, tenant_id, key, name, seen_at)
-    else:
-        await _complete(conn, tenant_id, person_id, key, name)
-    for kind, value in identifiers:
-        await _remember(conn, tenant_id, person_id, kind, value, evidence, seen_at)
+    (person_id,) = await find_people(conn, tenant_id, [Sighting(email, contact_id, name, evidence, seen_at)])
     return person_id
+
+
+async def find_people(
+    conn: asyncpg.Connection, tenant_id: UUID, sightings: Sequence[Sighting]
+) -> Sequence[UUID | None]:
+    """The person of each sighting, made when new; None for one that names nobody.
+
+    Whoever sees an identifier waits here for others that do; all are locked at once and in one order, so call this once per
+    transaction with everything there is.
+    """
+    identifiers = {identifier for sighting in sightings for identifier in sighting.identifiers}
+    if not identifiers:
+        return [None] * len(sightings)
+    await store.lock(conn, tenant_id, identifiers)
+    found = await store.holders(conn, tenant_id, identifiers)
+    people = people_in(sightings, found)
+    await store.keep(conn, tenant_id, people)
+    for person in people:
+        for loser in person.absorbed:
+            await _announce_merge(conn, tenant_id, loser, person.id)
+    of = {identifier: person.id for person in people for identifier in person.identifiers}
+    return [next((of[identifier] for identifier in sighting.identifiers), None) for sighting in sightings]
 
 
 async def identify_visitor(
@@ -66,84 +72,45 @@ async def identify_visitor(
 ) -> UUID | None:
     """Tie the visitor to the person with that e-mail; returns whom the visitor belongs to now.
 
-    None, and nothing changes, when ``email`` is no address. A first tie is announced and credits the person's purchases again.
+    None, and nothing changes, when ``email`` is no address. A tie is announced and credits the people's purchases again.
     """
-    person_id = await person_for_contact(conn, tenant_id, email=email, evidence=evidence, seen_at=seen_at)
-    if person_id is None:
-        return None
-    tied = await conn.fetchval(
-        "update visitors set person_id = $3 where tenant_id = $1 and id = $2 and person_id is null returning id",
-        tenant_id, visitor_id, person_id,
-    )  # fmt: skip
-    if tied is None:
-        held: UUID | None = await conn.fetchval(
-            "select person_id from visitors where tenant_id = $1 and id = $2", tenant_id, visitor_id
-        )
-        return held
-    await _remember(conn, tenant_id, person_id, "visitor", str(visitor_id), evidence, seen_at)
-    event = VisitorIdentified(
-        id=uuid7(), tenant_id=tenant_id, occurred_at=seen_at, visitor_id=visitor_id, person_id=person_id
+    ties = await identify_visitors(conn, tenant_id, [Identified(visitor_id, email, evidence, seen_at)])
+    return ties.get(visitor_id)
+
+
+async def identify_visitors(
+    conn: asyncpg.Connection, tenant_id: UUID, identified: Sequence[Identified]
+) -> Mapping[UUID, UUID]:
+    """Tie each visitor to the person it was identified as first; returns the person of each visitor named by an address."""
+    known = [one for one in identified if email_key(one.email) is not None]
+    if not known:
+        return {}
+    sightings = [Sighting(one.email, None, None, one.evidence, one.seen_at) for one in known]
+    people = await find_people(conn, tenant_id, sightings)
+    first: dict[UUID, tuple[Identified, UUID]] = {}
+    for one, person_id in zip(known, people, strict=True):
+        assert person_id is not None
+        if one.visitor_id not in first or one.order < first[one.visitor_id][0].order:
+            first[one.visitor_id] = (one, person_id)
+    for tie in await store.tie(conn, tenant_id, list(first.values())):
+        await _announce_tie(conn, tenant_id, tie)
+    return await store.people_of_visitors(conn, tenant_id, list(first))
+
+
+async def _announce_tie(conn: asyncpg.Connection, tenant_id: UUID, tie: store.Tie) -> None:
+    event: Event = VisitorIdentified(
+        id=uuid7(), tenant_id=tenant_id, occurred_at=tie.seen_at, visitor_id=tie.visitor_id, person_id=tie.person_id
     )
     await publish(conn, event)
-    await enqueue(conn, tenant_id, "core.attribute_people", {"personIds": [str(person_id)]})
-    return person_id
+    await _credit_again(conn, tenant_id, [tie.person_id, *([tie.was] if tie.was else [])])
 
 
-async def _lock(conn: asyncpg.Connection, tenant_id: UUID, identifiers: list[tuple[Kind, str]]) -> None:
-    """One transaction at a time decides about an identifier; taken in one order, so that none waits for another in a circle."""
-    keys = sorted(f"identifier|{tenant_id}|{kind}|{value}" for kind, value in identifiers)
-    for key in keys:
-        await conn.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", key)
+async def _announce_merge(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:
+    now = await conn.fetchval("select now()")
+    event = PeopleMerged(id=uuid7(), tenant_id=tenant_id, occurred_at=now, from_person_id=loser, into_person_id=winner)
+    await publish(conn, event)
+    await _credit_again(conn, tenant_id, [loser, winner])
 
 
-async def _holder(conn: asyncpg.Connection, tenant_id: UUID, kind: Kind, value: str) -> UUID | None:
-    """The living person an identifier belongs to, followed through merges."""
-    person_id: UUID | None = await conn.fetchval(
-        """
-        with recursive chain as (
-            select p.id, p.merged_into from person_identifiers i
-            join people p on p.tenant_id = i.tenant_id and p.id = i.person_id
-            where i.tenant_id = $1 and i.kind = $2 and i.value_key = $3
-            union
-            select p.id, p.merged_into from chain c join people p on p.tenant_id = $1 and p.id = c.merged_into
-        )
-        select id from chain where merged_into is null
-        """,
-        tenant_id, kind, value,
-    )  # fmt: skip
-    return person_id
-
-
-async def _make_person(
-    conn: asyncpg.Connection, tenant_id: UUID, email: str | None, name: str | None, seen_at: datetime
-) -> UUID:
-    person_id: UUID = await conn.fetchval(
-        "insert into people (tenant_id, email, name, first_seen_at) values ($1, $2, $3, $4) returning id",
-        tenant_id, email, name, seen_at,
-    )  # fmt: skip
-    return person_id
-
-
-async def _complete(
-    conn: asyncpg.Connection, tenant_id: UUID, person_id: UUID, email: str | None, name: str | None
-) -> None:
-    await conn.execute(
-        """
-        update people set email = coalesce(email, $3), name = coalesce(name, $4)
-        where tenant_id = $1 and id = $2 and (email is null or name is null)
-        """,
-        tenant_id, person_id, email, name,
-    )  # fmt: skip
-
-
-async def _remember(
-    conn: asyncpg.Connection, tenant_id: UUID, person_id: UUID, kind: Kind, value: str, evidence: str, seen_at: datetime
-) -> None:
-    """Keep an identifier with its first evidence."""
-    await conn.execute(
-        """
-        insert into person_identifiers (tenant_id, person_id, kind, value_key, evidence, first_seen_at)
-        values ($1, $2, $3, $4, $5, $6) on conflict (tenant_id, kind, value_key) do nothing
-        """,
-        tenant_id, person_id, kind, value, evidence, seen_at,
-    )  # fmt: skip
+async def _credit_again(conn: asyncpg.Connection, tenant_id: UUID, people: Sequence[UUID]) -> None:
+    await enqueue(conn, tenant_id, "core.attribute_people", {"personIds": [str(person) for person in people]})

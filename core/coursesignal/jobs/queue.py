@@ -30,6 +30,13 @@ def open_queue(settings: Settings, app_url: str, *, connections: int = 6, name: 
     return _Queue(url=app_url, name=name, min_size=1, max_size=connections)
 
 
+async def connect(queue: Queue) -> None:
+    """Make the queue usable."""
+    await queue.connect()
+    if isinstance(queue, RedisQueue):  # a first sweep beside running jobs, with a cold script cache, takes them for stuck
+        await queue.sweep(abort=0.1)
+
+
 async def put(queue: Queue, slip: Slip, *, lease_s: float, timeout_s: float) -> None:
     """Offer a slip to whichever worker is free."""
     job = Job(

@@ -15,7 +15,7 @@ from coursesignal.jobs import leases, mail, outbox
 from coursesignal.jobs.bells import Bell, Listener
 from coursesignal.jobs.crons import Cron, Scheduler
 from coursesignal.jobs.mail import Mailer
-from coursesignal.jobs.queue import FUNCTION, open_queue, slip_of
+from coursesignal.jobs.queue import FUNCTION, connect, open_queue, slip_of
 from coursesignal.jobs.relay import Relay
 from coursesignal.jobs.retries import reason
 from coursesignal.jobs.running import LEASE_S, TASK_TIMEOUT_S, Runner
@@ -50,6 +50,7 @@ class Worker:
         *,
         concurrency: int = CONCURRENCY,
         lease_s: float = LEASE_S,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._drain = drain
         self._mailer = mailer
@@ -61,7 +62,7 @@ class Worker:
         self._queue = open_queue(settings, app_url)
         self._carrier = Carrier(
             self._queue, [(FUNCTION, self._run_slip)], concurrency=concurrency, dequeue_timeout=10.0,
-            shutdown_grace_period_s=int(GRACE_S),
+            grace_s=grace_s,
         )  # fmt: skip
         self._relay = Relay(
             database, self._queue, self._work, room=concurrency, lease_s=lease_s, timeout_s=TASK_TIMEOUT_S
@@ -123,13 +124,16 @@ class Carrier(saq.Worker[Any]):
 
     SIGNALS = []  # noqa: RUF012
 
+    def __init__(self, queue: saq.Queue, functions: Any, *, grace_s: float, **options: Any) -> None:
+        super().__init__(queue, functions, **options)
+        self._grace_s = grace_s
+
     async def stop(self) -> None:
         self.event.set()  # nothing more is dequeued
-        until = time.monotonic() + (self._shutdown_grace_period_s or 0)
+        until = time.monotonic() + self._grace_s
         while self.job_task_contexts and time.monotonic() < until:  # noqa: ASYNC110 – SAQ offers nothing to wait for
             await asyncio.sleep(0.02)
-        self._shutdown_grace_period_s = 0  # what is left waits for work or sleeps: end it now
-        await super().stop()
+        await super().stop()  # ends at once what is left: waits for work, sleeps, tasks that need too long
 
 
 async def run_until_idle(
