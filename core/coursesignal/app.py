@@ -12,7 +12,7 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import ScalarRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from coursesignal import __version__
 from coursesignal.analytics.routes import ROUTES as ANALYTICS
@@ -88,12 +88,11 @@ def _lifespan(runtime: Runtime) -> Callable[[Litestar], contextlib.AbstractAsync
 
 def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litestar:
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
+    routes: list[ControllerRouterHandler] = []
+    for area in (AUTH, PAGES, TENANCY, TRACKING, ANALYTICS, JOBS, PLUGINS, HEALTH, METRICS):
+        routes.extend(area)
     app = Litestar(
-        route_handlers=[
-            *AUTH, *PAGES, *TENANCY, *TRACKING, *ANALYTICS, *JOBS, *PLUGINS, *HEALTH, *METRICS,
-            *connection_routes(runtime.registry.connectors),
-            *plugin_routers(runtime),
-        ],
+        route_handlers=[*routes, *connection_routes(runtime.registry.connectors), *plugin_routers(runtime)],
         dependencies=_dependencies(runtime),
         guards=[guard],
         middleware=[Measured(), SecurityHeaders()],
@@ -102,7 +101,7 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=_openapi(runtime),
         debug=False,
-    )  # fmt: skip
+    )
     app.state.runtime = runtime
     check_routes(app)
     return app

@@ -194,7 +194,7 @@ def run_web(settings: Settings, fd: int | None) -> None:
     end_with_parent()
     app = create_app(Runtime.prepare(settings))
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         fd=fd,
         host=settings.host,
         port=settings.port,

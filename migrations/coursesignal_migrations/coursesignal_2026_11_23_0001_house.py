@@ -453,6 +453,20 @@ COMMERCE = [
         foreign=[ForeignKey("purchase_id", "purchases")],
         indexes=["purchase_id"],
     ),
+    # What a platform ever said about a purchase besides money, each thing once: the purchase's columns are a fold of these.
+    *tenant_table(
+        "purchase_facts",
+        """
+        connection_id uuid not null,
+        digest bytea not null,
+        purchase_id uuid not null,
+        occurred_at timestamptz not null,
+        facts jsonb not null
+        """,
+        key="connection_id, digest",
+        foreign=[ForeignKey("purchase_id", "purchases")],
+        indexes=["purchase_id"],
+    ),
     *tenant_table(
         "purchase_items",
         """
@@ -477,12 +491,14 @@ COMMERCE = [
         currency text not null,
         occurred_at timestamptz not null,
         refund_of text,
+        -- of a refund told as "so much in all": that total; its amount is what it adds to the total below it
+        refund_total bigint,
         recorded_at timestamptz not null default now(),
         check (case when kind in ('refund', 'dispute') then amount_minor <= 0 else amount_minor >= 0 end)
         """,
         unique=["connection_id, external_id"],
         foreign=[ForeignKey("purchase_id", "purchases"), ForeignKey("connection_id", "connections", "restrict")],
-        indexes=["occurred_at", "purchase_id"],
+        indexes=["occurred_at", "purchase_id", "connection_id, refund_of"],
     ),
 ]
 
@@ -653,6 +669,7 @@ TABLES = [
     "credits",
     "charges",
     "purchase_items",
+    "purchase_facts",
     "purchase_keys",
     "purchases",
     "consents",

@@ -41,7 +41,9 @@ class LastNonDirect(AttributionModel):
 
     slug = "last_non_direct"
     name = "Last non-direct touch"
-    description = "All credit to the newest touch that came from somewhere; direct visits count only when there is nothing else."
+    description = (
+        "All credit to the newest touch that came from somewhere; direct visits count only when there is nothing else."
+    )
 
     def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
         newest = max((i for i, touch in enumerate(path) if not touch.is_direct), default=len(path) - 1)

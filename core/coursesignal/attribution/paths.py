@@ -46,8 +46,14 @@ async def load_journeys(conn: asyncpg.Connection, tenant_id: UUID, purchase_ids:
             journey.touch_ids.append(row["id"])
             journey.path.append(
                 Touch(
-                    row["channel"], row["occurred_at"], row["source"], row["medium"], row["campaign"],
-                    row["is_direct"], row["is_paid"], row["is_opt_in"],
-                )  # fmt: skip
+                    row["channel"],
+                    row["occurred_at"],
+                    row["source"],
+                    row["medium"],
+                    row["campaign"],
+                    row["is_direct"],
+                    row["is_paid"],
+                    row["is_opt_in"],
+                )
             )
     return journeys

@@ -1,7 +1,8 @@
 """Credits: every signed charge of a purchase, shared among the touches of its journey by every model.
 
 A refund, a renewal or a dispute carries the weights of its purchase's journey on its own day, so for any period and model
-credited + unattributed = charges − refunds. What has no touch gets no credit: that is the unattributed part, derived, never stored.
+credited + unattributed = charges − refunds. What has no touch gets no credit: that is the
+unattributed part, derived, never stored.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import asyncpg
 from coursesignal.attribution.allocate import BadWeights, allocate, check_weights
 from coursesignal.attribution.paths import Journey, load_journeys
 from coursesignal.db.ids import uuid7
+from coursesignal.db.locks import lock_ledger
 from coursesignal.events import AttributionComputed
 from coursesignal.jobs.outbox import publish
 from coursesignal.plugin import AttributionModel
@@ -58,9 +60,7 @@ async def _credit_batch(
     conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID], models: Mapping[str, AttributionModel]
 ) -> None:
     # Two recomputes of one purchase at once would insert the same rows twice: the second waits here and then sees the first's.
-    await conn.execute(
-        "select 1 from purchases where tenant_id = $1 and id = any($2) order by id for update", tenant_id, list(purchase_ids)
-    )
+    await lock_ledger(conn, tenant_id)
     journeys = await load_journeys(conn, tenant_id, purchase_ids)
     charges = await conn.fetch(
         "select id, purchase_id, amount_minor from charges where tenant_id = $1 and purchase_id = any($2) order by id",
@@ -72,7 +72,9 @@ async def _credit_batch(
     for purchase_id in journeys:
         await publish(
             conn,
-            AttributionComputed(id=uuid7(), tenant_id=tenant_id, occurred_at=datetime.now(UTC), purchase_id=purchase_id),
+            AttributionComputed(
+                id=uuid7(), tenant_id=tenant_id, occurred_at=datetime.now(UTC), purchase_id=purchase_id
+            ),
         )
 
 
@@ -104,7 +106,11 @@ def _weights(
             continue
         for slug, model in models.items():
             try:
-                yield purchase_id, slug, check_weights(model.credit(journey.path, journey.purchased_at), len(journey.path))
+                yield (
+                    purchase_id,
+                    slug,
+                    check_weights(model.credit(journey.path, journey.purchased_at), len(journey.path)),
+                )
             except BadWeights as error:
                 log.error("attribution model %r %s; its credits for purchase %s are left out", slug, error, purchase_id)
             except Exception:

@@ -7,6 +7,8 @@ from functools import partial
 from uuid import UUID
 
 from coursesignal.attribution.service import credit, purchases_of
+from coursesignal.commerce.matching import match
+from coursesignal.db.locks import lock_ledger
 from coursesignal.jobs.outbox import enqueue
 from coursesignal.jobs.tasks import Handler, TaskRun
 from coursesignal.plugin import AttributionModel
@@ -27,7 +29,9 @@ def handlers(models: Models) -> dict[str, Handler]:
 async def _attribute_people(models: Models, run: TaskRun) -> None:
     people = [UUID(value) for value in run.task.payload["personIds"]]
     async with run.effects() as conn:
+        await lock_ledger(conn, run.task.tenant_id)
         found = await purchases_of(conn, run.task.tenant_id, people)
+        await match(conn, run.task.tenant_id, found)
         await credit(conn, run.task.tenant_id, found, models)
 
 

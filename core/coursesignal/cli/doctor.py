@@ -142,7 +142,7 @@ async def _queue(runtime: Runtime) -> Finding:
 
     client = Redis.from_url(url)
     try:
-        await client.ping()
+        await client.execute_command("PING")
     finally:
         await client.aclose()
     return Finding("queue", True, "Redis answers")

@@ -1,1 +1,1 @@
-"""commerce."""
+"""The ledger: purchases, their items and signed charges, folded from what platforms report in any order."""

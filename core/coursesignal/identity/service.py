@@ -18,13 +18,22 @@ from uuid import UUID
 import asyncpg
 
 from coursesignal.db.ids import uuid7
+from coursesignal.db.locks import lock_ledger
 from coursesignal.events import Event, PeopleMerged, VisitorIdentified
 from coursesignal.identity import store
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
 from coursesignal.jobs.outbox import enqueue, publish
 
-__all__ = ["Identified", "Sighting", "email_key", "find_people", "identify_visitor", "identify_visitors", "person_for_contact"]
+__all__ = [
+    "Identified",
+    "Sighting",
+    "email_key",
+    "find_people",
+    "identify_visitor",
+    "identify_visitors",
+    "person_for_contact",
+]
 
 
 async def person_for_contact(
@@ -50,13 +59,12 @@ async def find_people(
 ) -> Sequence[UUID | None]:
     """The person of each sighting, made when new; None for one that names nobody.
 
-    Whoever sees an identifier waits here for others that do; all are locked at once and in one order, so call this once per
-    transaction with everything there is.
+    Waits until no other transaction decides who is who in this tenant.
     """
     identifiers = {identifier for sighting in sightings for identifier in sighting.identifiers}
     if not identifiers:
         return [None] * len(sightings)
-    await store.lock(conn, tenant_id, identifiers)
+    await lock_ledger(conn, tenant_id)
     found = await store.holders(conn, tenant_id, identifiers)
     people = people_in(sightings, found)
     await store.keep(conn, tenant_id, people)

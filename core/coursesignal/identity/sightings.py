@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from coursesignal.db.ids import uuid7
+from coursesignal.groups import Groups
 from coursesignal.identity.emails import email_key
 
 Kind = Literal["email", "contact"]

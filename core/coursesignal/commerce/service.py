@@ -1,0 +1,187 @@
+"""Book what platforms report: one purchase per sale, whichever way, however often and in whatever order it is told.
+
+Everything here happens in the caller's transaction, alone in its tenant.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from coursesignal.commerce import store
+from coursesignal.commerce.facts import Facts, Folded, facts_in, fold, in_order
+from coursesignal.commerce.matching import match
+from coursesignal.commerce.money import AGAINST, Money, joined, money_in, stepped
+from coursesignal.db.ids import uuid7
+from coursesignal.db.locks import lock_ledger
+from coursesignal.events import Event, PurchaseRecorded, PurchaseRefunded
+from coursesignal.groups import Groups
+from coursesignal.identity.service import Sighting, find_people
+from coursesignal.jobs.outbox import publish
+from coursesignal.plugin import Charge, Contact, PlatformEvent, RefundTotal
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What booking came to: the purchases that events told of, how many events, how many purchases tied to a visitor."""
+
+    purchase_ids: Sequence[UUID]
+    processed: int
+    matched: int
+
+
+async def record(
+    conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID, platform: str, events: Sequence[PlatformEvent]
+) -> Recorded:
+    """Book ``events`` of one connection; announces each purchase's first money and each refund once."""
+    if not events:
+        return Recorded((), 0, 0)
+    await lock_ledger(conn, tenant_id)
+    booking = _Booking(conn, tenant_id, connection_id, platform)
+    purchases = await booking.find_purchases(events)
+    await store.keep_facts(
+        conn, tenant_id, connection_id, [(of, facts_in(event)) for of, event in zip(purchases, events, strict=True)]
+    )
+    ids = sorted(set(purchases))
+    new = await booking.book_money(ids, list(zip(purchases, events, strict=True)))
+    folded = await booking.fold(ids)
+    await booking.announce(folded, new)
+    return Recorded(ids, len(events), await match(conn, tenant_id, ids))
+
+
+def keys_of(event: PlatformEvent) -> Sequence[str]:
+    """Everything that says which purchase an event is about."""
+    keys = list(event.purchase_keys)
+    if isinstance(event, Charge):
+        keys.append(f"charge:{event.external_id}")
+        if event.refund_of:
+            keys.append(f"charge:{event.refund_of}")
+    elif isinstance(event, RefundTotal):
+        keys.append(f"charge:{event.charge_external_id}")
+    return keys
+
+
+@dataclass(slots=True)
+class _Booking:
+    """The steps of one call of :func:`record`."""
+
+    conn: asyncpg.Connection
+    tenant_id: UUID
+    connection_id: UUID
+    platform: str
+
+    async def find_purchases(self, events: Sequence[PlatformEvent]) -> Sequence[UUID]:
+        """The purchase of each event, opened when new; purchases that turn out to be one become one."""
+        keys = [keys_of(event) for event in events]
+        known = await store.purchases_by_key(
+            self.conn, self.tenant_id, self.connection_id, {key for of_event in keys for key in of_event}
+        )
+        groups = Groups[str | UUID]()
+        for of_event in keys:
+            groups.unite(of_event)
+        for key, purchase_id in known.items():
+            groups.unite((key, purchase_id))
+        purchase_of: dict[str, UUID] = {}
+        for members in groups.members().values():
+            purchase_id = await self._one_purchase(sorted(one for one in members if isinstance(one, UUID)))
+            purchase_of |= {one: purchase_id for one in members if isinstance(one, str)}
+        await store.keep_keys(self.conn, self.tenant_id, self.connection_id, purchase_of)
+        return [purchase_of[of_event[0]] for of_event in keys]
+
+    async def _one_purchase(self, known: Sequence[UUID]) -> UUID:
+        if not known:
+            purchase_id = uuid7()
+            await store.open_purchase(self.conn, self.tenant_id, self.connection_id, self.platform, purchase_id)
+            return purchase_id
+        if len(known) > 1:
+            await self._keep_announced(known)
+            await store.absorb(self.conn, self.tenant_id, known[1:], known[0])
+        return known[0]
+
+    async def _keep_announced(self, known: Sequence[UUID]) -> None:
+        """A purchase that takes over one with money has been announced."""
+        before = await store.charged(self.conn, self.tenant_id, known)
+        await self.conn.execute(
+            "update purchases set charged_minor = $3 where tenant_id = $1 and id = $2",
+            self.tenant_id, known[0], max(before.values()),
+        )  # fmt: skip
+
+    async def book_money(
+        self, ids: Sequence[UUID], events: Sequence[tuple[UUID, PlatformEvent]]
+    ) -> Sequence[tuple[UUID, Money]]:
+        """Write the charges that changed; returns those that are new."""
+        before = await store.money_of(self.conn, self.tenant_id, ids)
+        told: dict[UUID, list[Money]] = defaultdict(list)
+        for purchase_id, event in events:
+            if (money := money_in(event)) is not None:
+                told[purchase_id].append(money)
+        changed: list[tuple[UUID, Money]] = []
+        for purchase_id, money_told in told.items():
+            was = before.get(purchase_id, {})
+            now = _with_steps(joined([*was.values(), *money_told]))
+            changed += [(purchase_id, one) for one in now if was.get(one.external_id) != one]
+        await store.keep_money(self.conn, self.tenant_id, self.connection_id, changed)
+        return [(of, one) for of, one in changed if one.external_id not in before.get(of, {})]
+
+    async def fold(self, ids: Sequence[UUID]) -> Mapping[UUID, tuple[Folded, int]]:
+        """Write each purchase as all that is known shows it; returns it with what had been charged before."""
+        before = await store.charged(self.conn, self.tenant_id, ids)
+        said = await store.facts_of(self.conn, self.tenant_id, ids)
+        money = await store.money_of(self.conn, self.tenant_id, ids)
+        folded = {of: fold(said[of], money.get(of, {}).values()) for of in ids}
+        buyers = await self._buyers(said)
+        for purchase_id, purchase in folded.items():
+            await store.keep_purchase(self.conn, self.tenant_id, purchase_id, purchase, buyers.get(purchase_id))
+        return {of: (folded[of], before[of]) for of in ids}
+
+    async def _buyers(self, said: Mapping[UUID, Sequence[Facts]]) -> Mapping[UUID, UUID | None]:
+        """Who made each purchase: the person of its first e-mail address, or else of its first contact."""
+        named = [(of, one) for of, facts in said.items() for one in in_order(facts)]
+        people = await find_people(
+            self.conn, self.tenant_id, [self._sighting(one.contact, one.occurred_at) for _, one in named]
+        )
+        buyers: dict[UUID, UUID | None] = {}
+        for field in ("email", "external_id"):
+            for (of, one), person in zip(named, people, strict=True):
+                if person is not None and getattr(one.contact, field):
+                    buyers.setdefault(of, person)
+        return buyers
+
+    def _sighting(self, contact: Contact, seen_at: datetime) -> Sighting:
+        contact_id = f"{self.connection_id}:{contact.external_id}" if contact.external_id else None
+        return Sighting(contact.email, contact_id, contact.name, "purchase", seen_at)
+
+    async def announce(self, folded: Mapping[UUID, tuple[Folded, int]], new: Sequence[tuple[UUID, Money]]) -> None:
+        """Publish first money and new refunds."""
+        for purchase_id, (purchase, before) in folded.items():
+            if purchase.charged_minor > 0 and before == 0:
+                await self._publish(purchase_id, purchase)
+        for purchase_id, money in new:
+            if money.kind in AGAINST:
+                event = PurchaseRefunded(
+                    id=uuid7(), tenant_id=self.tenant_id, occurred_at=money.occurred_at, purchase_id=purchase_id,
+                    amount_minor=-money.amount_minor, currency=money.currency,
+                )  # fmt: skip
+                await publish(self.conn, event)
+
+    async def _publish(self, purchase_id: UUID, purchase: Folded) -> None:
+        event: Event = PurchaseRecorded(
+            id=uuid7(), tenant_id=self.tenant_id, occurred_at=purchase.purchased_at, purchase_id=purchase_id,
+            amount_minor=purchase.charged_minor, currency=purchase.currency,
+        )  # fmt: skip
+        await publish(self.conn, event)
+
+
+def _with_steps(money: Mapping[str, Money]) -> Sequence[Money]:
+    """The same charges, refund totals as steps."""
+    plain = [one for one in money.values() if one.refund_total is None]
+    totals: dict[str | None, list[Money]] = defaultdict(list)
+    for one in money.values():
+        if one.refund_total is not None:
+            totals[one.refund_of].append(one)
+    return [*plain, *(step for of_charge in totals.values() for step in stepped(of_charge))]

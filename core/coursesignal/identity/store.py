@@ -1,0 +1,129 @@
+"""People, their identifiers and their visitors as rows. Callers hold the tenant's ledger lock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from coursesignal.identity.sightings import Identified, Identifier, Person
+
+_HOLDERS = """
+    select i.kind, i.value_key, i.person_id from person_identifiers i
+    join unnest($2::text[], $3::text[]) as w (kind, value_key) using (kind, value_key) where i.tenant_id = $1"""
+
+_KEEP_PERSON = """
+    insert into people as p (tenant_id, id, email, name, first_seen_at) values ($1, $2, $3, $4, $5)
+    on conflict (tenant_id, id) do update set name = coalesce(p.name, excluded.name), email = coalesce(p.email, excluded.email),
+        first_seen_at = least(p.first_seen_at, excluded.first_seen_at)"""
+
+_KEEP_IDENTIFIER = """
+    insert into person_identifiers as i (tenant_id, person_id, kind, value_key, evidence, first_seen_at)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (tenant_id, kind, value_key) do update
+        set evidence = excluded.evidence, first_seen_at = excluded.first_seen_at
+        where (excluded.first_seen_at, excluded.evidence) < (i.first_seen_at, i.evidence)"""
+
+_TIE = """
+    insert into person_identifiers as i (tenant_id, person_id, kind, value_key, evidence, first_seen_at)
+    values ($1, $2, 'visitor', $3::uuid::text, $4, $5)
+    on conflict (tenant_id, kind, value_key) do update
+        set person_id = excluded.person_id, evidence = excluded.evidence, first_seen_at = excluded.first_seen_at
+        where excluded.first_seen_at < i.first_seen_at
+    returning 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A visitor that belongs to another person than before; ``was`` is that person, None when there was none."""
+
+    visitor_id: UUID
+    person_id: UUID
+    was: UUID | None
+    seen_at: datetime
+
+
+async def holders(
+    conn: asyncpg.Connection, tenant_id: UUID, identifiers: Collection[Identifier]
+) -> Mapping[Identifier, UUID]:
+    """Whom each identifier that is known belongs to."""
+    kinds, values = [kind for kind, _ in identifiers], [value for _, value in identifiers]
+    rows = await conn.fetch(_HOLDERS, tenant_id, kinds, values)
+    return {(row["kind"], row["value_key"]): row["person_id"] for row in rows}
+
+
+async def keep(conn: asyncpg.Connection, tenant_id: UUID, people: Sequence[Person]) -> None:
+    """Store what was seen of ``people``, and move to each all that belonged to those it absorbed."""
+    for person in people:
+        emails = sorted((seen, value) for (kind, value), seen in person.identifiers.items() if kind == "email")
+        first_seen_at = min(seen_at for seen_at, _ in person.identifiers.values())
+        email = emails[0][1] if emails else None
+        await conn.execute(_KEEP_PERSON, tenant_id, person.id, email, person.name, first_seen_at)
+        for loser in person.absorbed:
+            await _move(conn, tenant_id, loser, person.id)
+        for (kind, value), (seen_at, evidence) in person.identifiers.items():
+            await conn.execute(_KEEP_IDENTIFIER, tenant_id, person.id, kind, value, evidence, seen_at)
+
+
+async def _move(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:
+    """Everything of ``loser`` is the ``winner``'s from now on; what moved is on record."""
+    moved: dict[str, list[str]] = {}
+    for table in ("person_identifiers", "visitors", "purchases"):
+        rows = await conn.fetch(
+            f"update {table} set person_id = $3 where tenant_id = $1 and person_id = $2 returning id",  # noqa: S608
+            tenant_id, loser, winner,
+        )  # fmt: skip
+        moved[table] = [str(row["id"]) for row in rows]
+    await conn.execute(
+        "update people w set name = coalesce(w.name, l.name), email = coalesce(w.email, l.email), "
+        "first_seen_at = least(w.first_seen_at, l.first_seen_at) "
+        "from people l where w.tenant_id = $1 and w.id = $3 and l.tenant_id = $1 and l.id = $2",
+        tenant_id, loser, winner,
+    )  # fmt: skip
+    await conn.execute(
+        "update people set merged_into = $3 where tenant_id = $1 and (id = $2 or merged_into = $2)",
+        tenant_id,
+        loser,
+        winner,
+    )
+    await conn.execute(
+        "insert into merges (tenant_id, from_person_id, into_person_id, reason, moved) values ($1, $2, $3, $4, $5)",
+        tenant_id, loser, winner, "an e-mail address and a platform's contact named together", moved,
+    )  # fmt: skip
+
+
+async def tie(conn: asyncpg.Connection, tenant_id: UUID, firsts: Sequence[tuple[Identified, UUID]]) -> Sequence[Tie]:
+    """Give each visitor its person unless an earlier identification named another; returns the visitors that changed hands."""
+    changed: list[Tie] = []
+    for one, person_id in firsts:
+        if not await conn.fetchval(_TIE, tenant_id, person_id, one.visitor_id, one.evidence, one.seen_at):
+            continue
+        was = await conn.fetchval(
+            "select person_id from visitors where tenant_id = $1 and id = $2 for update", tenant_id, one.visitor_id
+        )
+        await _keep_visitor(conn, tenant_id, one, person_id)
+        if was != person_id:
+            changed.append(Tie(one.visitor_id, person_id, was, one.seen_at))
+    return changed
+
+
+async def _keep_visitor(conn: asyncpg.Connection, tenant_id: UUID, one: Identified, person_id: UUID) -> None:
+    await conn.execute(
+        "insert into visitors as v (tenant_id, id, first_seen_at, last_seen_at, person_id) values ($1, $2, $3, $3, $4) "
+        "on conflict (tenant_id, id) do update set person_id = excluded.person_id",
+        tenant_id, one.visitor_id, one.seen_at, person_id,
+    )  # fmt: skip
+
+
+async def people_of_visitors(
+    conn: asyncpg.Connection, tenant_id: UUID, visitors: Sequence[UUID]
+) -> Mapping[UUID, UUID]:
+    """Whom each visitor that has a person belongs to."""
+    rows = await conn.fetch(
+        "select id, person_id from visitors where tenant_id = $1 and id = any($2) and person_id is not null",
+        tenant_id, list(visitors),
+    )  # fmt: skip
+    return {row["id"]: row["person_id"] for row in rows}
