@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core" / "coursesignal"
 FLOORS = (
-    {"__init__", "settings", "errors", "events", "reports", "currency"},
+    {"__init__", "errors", "events", "reports", "currency", "groups"},
+    {"settings"},
     {"db", "security"},
     {"plugin"},
     {"web"},
@@ -24,9 +25,12 @@ FLOORS = (
     {"analytics", "connections"},
     {"plugins"},
     {"runtime"},
-    {"app", "serve", "demo", "testing"},
-    {"benchmark"},
-    {"cli", "__main__"},
+    {"app"},
+    {"serve"},
+    {"testing"},
+    {"demo", "benchmark"},
+    {"cli"},
+    {"__main__"},
 )
 LEVEL = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 PUBLIC = {"coursesignal.plugin", "coursesignal.events", "coursesignal.testing"}

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 from litestar import Request, Response, Router, get, post
 from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromQuery, URLEncodedBody
 
 from coursesignal.auth import callers, service, sessions, users
@@ -134,7 +135,7 @@ async def reset_from_page(request: Asked, data: URLEncodedBody[LinkForm], desk: 
     return form("auth/reset.html", {"token": "", "done": True})
 
 
-ROUTES = [
+ROUTES: list[Router | HTTPRouteHandler] = [
     house_style,
     Router(
         "/",

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 import asyncpg
 import click
@@ -142,7 +143,7 @@ async def _queue(runtime: Runtime) -> Finding:
 
     client = Redis.from_url(url)
     try:
-        await client.execute_command("PING")
+        await cast("Awaitable[bool]", client.ping())
     finally:
         await client.aclose()
     return Finding("queue", True, "Redis answers")
