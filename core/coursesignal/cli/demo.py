@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import click
+import msgspec
 
-from coursesignal.settings import load
+from coursesignal.settings import Settings, load
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -37,12 +46,31 @@ def command(ctx: click.Context, checking: bool, once: bool, port: int | None, vi
     from coursesignal.demo.check import check
     from coursesignal.demo.run import demo
 
-    settings = load()
-    if checking:
-        if not asyncio.run(check(settings, visitors=visitors, sales=sales)):
-            ctx.exit(1)
-        return
+    settings = _calm(load())
     try:
-        asyncio.run(demo(settings, port=port, live=not once))
-    except KeyboardInterrupt:
-        click.echo("\nStopped. The same command goes on from here; the data stays in " + str(settings.home))
+        if not checking:
+            asyncio.run(_ending_well(demo(settings, port=port, live=not once)))
+        elif not asyncio.run(_ending_well(check(settings, visitors=visitors, sales=sales))):
+            ctx.exit(1)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if checking:
+            raise click.Abort from None
+        click.echo(f"\nStopped. The same command goes on from here; the data stays in {settings.home}")
+
+
+def _calm(settings: Settings) -> Settings:
+    """Settings under which only what went wrong is logged, unless somebody asked for more."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    if "COURSESIGNAL_LOG_LEVEL" in os.environ:
+        return settings
+    return msgspec.structs.replace(settings, log_level="WARNING")
+
+
+async def _ending_well(work: Awaitable[T]) -> T:
+    """``work``, cancelled by SIGTERM and by a closed terminal as it is by Ctrl-C: with everything it started."""
+    task = asyncio.current_task()
+    assert task is not None
+    for name in ("SIGTERM", "SIGHUP"):
+        with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has neither
+            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), task.cancel)
+    return await work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 import click
@@ -13,6 +14,7 @@ from coursesignal.demo.shops import Shop
 WIDTH = 44
 TOP_SOURCES = 6
 BAR = 48
+PROGRESS = 40
 
 
 def say(text: str = "") -> None:
@@ -42,6 +44,34 @@ def amount(minor: int, currency: str) -> str:
     """A two-decimal amount, as the demo's currencies have."""
     sign = "−" if minor < 0 else ""
     return f"{sign}{abs(minor) // 100:,}.{abs(minor) % 100:02d} {currency}"
+
+
+class Progress:
+    """How far something long has come: one line that grows on a terminal, a line per quarter elsewhere."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what = what
+        self._total = max(total, 1)
+        self._done = 0
+        self._shown = -1
+        self._redraws = sys.stdout.isatty()
+
+    def add(self, done: int) -> None:
+        """So much more of the total is done."""
+        self._done += done
+        percent = min(100, 100 * self._done // self._total)
+        if not self._redraws:
+            percent -= percent % 25
+        if percent > self._shown:
+            self._shown = percent
+            self._show(percent)
+
+    def _show(self, percent: int) -> None:
+        if not self._redraws:
+            return step(f"{self._what}: {percent} %") if percent else None
+        bar = ("█" * (percent * PROGRESS // 100)).ljust(PROGRESS, "░")
+        end = "\n" if percent == 100 else ""
+        click.echo(f"\r  {self._what} {click.style(bar, fg='cyan')} {percent:3d} %{end}", nl=False)
 
 
 async def overview(shop: Shop, api: Api) -> None:

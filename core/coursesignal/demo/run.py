@@ -14,6 +14,7 @@ import msgspec
 
 from coursesignal.demo import console, seed, story
 from coursesignal.demo.api import Api, DemoFailed, client
+from coursesignal.demo.borrowing import borrowed
 from coursesignal.demo.compare import compare
 from coursesignal.demo.ledger import totals
 from coursesignal.demo.live import Stage
@@ -39,21 +40,42 @@ async def demo(settings: Settings, *, port: int | None, live: bool) -> None:
         settings = _at_home(settings, platforms, port)
         settings.home.mkdir(parents=True, exist_ok=True)
         notebook = opened(settings.home)
-        console.step("Starting the database.")
-        async with Runtime.opened(settings) as runtime:
-            premises = await prepare(runtime, platforms, notebook)
-            notebook.keep(settings.home)
-            plans = await _write_history(runtime, premises, notebook)
-        with ServerProcess(settings) as server:
-            async with client(server.url) as http:
-                shops = [await _opened(http, place, notebook) for place in premises]
-                for shop in shops:
-                    await _verify(shop, plans.get(shop.premises.slug))
-                    await _add_launches(shop, notebook.until)
-                console.step(f"Ready after {time.monotonic() - began:.0f} s.")
-                await _welcome(settings, shops, notebook)
-                if live:
-                    await _play(settings, platforms, shops, notebook)
+        console.step(f"Starting the database in {settings.home}")
+        async with borrowed(settings):
+            premises, plans = await _prepared(settings, platforms, notebook)
+            console.step("Starting web server and worker.")
+            with ServerProcess(settings) as server:
+                async with client(server.url) as http:
+                    shops = await _furnished(http, premises, plans, notebook)
+                    await _welcome(settings, shops, notebook, time.monotonic() - began)
+                    if live:
+                        await _play(settings, platforms, shops, notebook)
+
+
+async def _prepared(
+    settings: Settings, platforms: Platforms, notebook: Notebook
+) -> tuple[Sequence[Premises], Mapping[str, Plan]]:
+    """Tables, accounts, connections and the history; returns what of it was written now, by tenant."""
+    runtime = Runtime.prepare(settings)
+    await runtime.migrate()
+    await runtime.start()
+    try:
+        premises = await prepare(runtime, platforms, notebook)
+        notebook.keep(settings.home)
+        return premises, await _write_history(runtime, premises, notebook)
+    finally:
+        await runtime.stop()
+
+
+async def _furnished(
+    http: httpx.AsyncClient, premises: Sequence[Premises], plans: Mapping[str, Plan], notebook: Notebook
+) -> Sequence[Opened]:
+    """Every shop with its owner logged in, its numbers verified and its launches made."""
+    shops = [await _opened(http, place, notebook) for place in premises]
+    for shop in shops:
+        await _verify(shop, plans.get(shop.premises.slug))
+        await _add_launches(shop, notebook.until)
+    return shops
 
 
 def _numbers_of_this_run() -> int:
@@ -81,8 +103,15 @@ async def _write_history(runtime: Runtime, premises: Sequence[Premises], noteboo
     notebook.begun = [str(place.place.tenant_id) for place in premises]
     notebook.keep(runtime.settings.home)
     began = time.monotonic()
-    console.step(f"Writing {story.HISTORY_DAYS} days of history, this once. It takes about half a minute.")
-    plans = await asyncio.gather(*(_write(runtime, place, notebook.until) for place in missing))
+    console.step(f"Writing {story.HISTORY_DAYS} days of history, this once.")
+    plans = [await asyncio.to_thread(story.history, place.shop, notebook.until) for place in missing]
+    progress = console.Progress("History", sum(seed.effort(plan) for plan in plans))
+    await asyncio.gather(
+        *(
+            seed.write(runtime, place.shop, place.place, plan, progress.add)
+            for place, plan in zip(missing, plans, strict=True)
+        )
+    )
     await seed.refresh_statistics(runtime.where.owner)
     notebook.seeded += [str(place.place.tenant_id) for place in missing]
     notebook.keep(runtime.settings.home)
@@ -101,12 +130,6 @@ async def _lacks_history(runtime: Runtime, premises: Premises, notebook: Noteboo
         return True
     async with runtime.database.tenant(tenant_id) as conn:
         return not await conn.fetchval("select exists (select from visitors where tenant_id = $1)", tenant_id)
-
-
-async def _write(runtime: Runtime, premises: Premises, until: datetime) -> Plan:
-    plan = await asyncio.to_thread(story.history, premises.shop, until)
-    await seed.write(runtime, premises.shop, premises.place, plan)
-    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +167,9 @@ async def _add_launches(shop: Opened, until: datetime) -> None:
                 await shop.api.post("/api/launches", {"title": launch.name, **window})
 
 
-async def _welcome(settings: Settings, shops: Sequence[Opened], notebook: Notebook) -> None:
+async def _welcome(settings: Settings, shops: Sequence[Opened], notebook: Notebook, took_s: float) -> None:
     """Where to go, who to be, what to try, and what there is to see."""
+    console.step(f"Ready after {took_s:.0f} s.")
     console.heading(f"CourseSignal runs at {settings.base_url}")
     rows = [("dashboard", f"{settings.base_url}/login")]
     rows += [("log in as", f"{AGENCY_EMAIL} – {AGENCY_NAME}, the agency of both shops")]

@@ -7,7 +7,7 @@ wants ninety days of mails at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -29,9 +29,13 @@ from coursesignal.tracking.intake import Row
 from coursesignal.tracking.pipeline import drain
 
 EVENTS_AT_ONCE = 5000
-SALES_AT_ONCE = 200
+SALES_AT_ONCE = 100
 """How much one statement or transaction takes."""
+SALE_EFFORT = 20
+"""How many events take as long as one sale, about."""
 T = TypeVar("T")
+Told = Callable[[int], None]
+"""Called with the effort just done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +47,22 @@ class Place:
     connection_id: UUID
 
 
-async def write(runtime: Runtime, shop: Shop, place: Place, plan: Plan) -> None:
+def effort(plan: Plan) -> int:
+    """The sum of what :func:`write` tells of ``plan``."""
+    return plan.event_count + SALE_EFFORT * len(plan.sales)
+
+
+async def write(runtime: Runtime, shop: Shop, place: Place, plan: Plan, told: Told) -> None:
     """Write ``plan`` as if it had happened in its time."""
     async with runtime.database.control() as conn:
         began = await conn.fetchval("select clock_timestamp()")
     await _store_events(runtime.database, rows_of(shop, place, plan))
-    await _process(runtime, place.tenant_id)
+    await _process(runtime, place.tenant_id, told)
     for sales in _parts(plan.sales, SALES_AT_ONCE):
         events = [event for sale in sales for event in platform_events(sale)]
         async with runtime.database.tenant(place.tenant_id) as conn:
             await apply(conn, place.tenant_id, place.connection_id, shop.platform, events, runtime.registry.models)
+        told(SALE_EFFORT * len(sales))
     await _announce_nothing(runtime.database, place.tenant_id, began)
 
 
@@ -79,11 +89,12 @@ async def _store_events(database: Database, rows: Sequence[Row]) -> None:
         await commit.close()
 
 
-async def _process(runtime: Runtime, tenant_id: UUID) -> None:
+async def _process(runtime: Runtime, tenant_id: UUID, told: Told) -> None:
     """Make visits and touches of all that is stored, together with a worker if one runs."""
     rules = await channel_rules_of(runtime)(tenant_id)
     while True:
         processed = await drain(runtime.database, tenant_id, rules)
+        told(processed)
         async with runtime.database.tenant(tenant_id) as conn:
             if not await conn.fetchval("select exists (select from event_batches where tenant_id = $1)", tenant_id):
                 return
