@@ -11,7 +11,7 @@ from coursesignal.demo.api import Api
 from coursesignal.demo.compare import Line
 from coursesignal.demo.shops import Shop
 
-WIDTH = 44
+WIDTH = 48
 TOP_SOURCES = 6
 BAR = 48
 PROGRESS = 40
