@@ -157,19 +157,25 @@ class _Booking:
         return Sighting(contact.email, contact_id, contact.name, "purchase", seen_at)
 
     async def announce(self, folded: Mapping[UUID, tuple[Folded, int]], new: Sequence[tuple[UUID, Money]]) -> None:
-        """Publish first money and new refunds."""
-        for purchase_id, (purchase, before) in folded.items():
-            if purchase.charged_minor > 0 and before == 0:
-                await self._publish(purchase_id, purchase)
-        for purchase_id, money in new:
+        """Publish first money and refunds; a refund that is told before its sale waits for it."""
+        recorded = [of for of, (purchase, before) in folded.items() if purchase.charged_minor > 0 and before == 0]
+        for purchase_id in recorded:
+            await self._publish_recorded(purchase_id, folded[purchase_id][0])
+        waiting = await store.money_of(self.conn, self.tenant_id, recorded)
+        refunds = [(of, one) for of, charges in waiting.items() for one in charges.values()]
+        refunds += [(of, one) for of, one in new if of not in recorded and folded[of][1] > 0]
+        for purchase_id, money in refunds:
             if money.kind in AGAINST:
-                event = PurchaseRefunded(
-                    id=uuid7(), tenant_id=self.tenant_id, occurred_at=money.occurred_at, purchase_id=purchase_id,
-                    amount_minor=-money.amount_minor, currency=money.currency,
-                )  # fmt: skip
-                await publish(self.conn, event)
+                await self._publish_refunded(purchase_id, money)
 
-    async def _publish(self, purchase_id: UUID, purchase: Folded) -> None:
+    async def _publish_refunded(self, purchase_id: UUID, money: Money) -> None:
+        event = PurchaseRefunded(
+            id=uuid7(), tenant_id=self.tenant_id, occurred_at=money.occurred_at, purchase_id=purchase_id,
+            amount_minor=-money.amount_minor, currency=money.currency,
+        )  # fmt: skip
+        await publish(self.conn, event)
+
+    async def _publish_recorded(self, purchase_id: UUID, purchase: Folded) -> None:
         event: Event = PurchaseRecorded(
             id=uuid7(), tenant_id=self.tenant_id, occurred_at=purchase.purchased_at, purchase_id=purchase_id,
             amount_minor=purchase.charged_minor, currency=purchase.currency,
