@@ -39,7 +39,11 @@ _ITEMS = """
     select external_id, title, quantity, amount_minor from purchase_items
     where tenant_id = $1 and purchase_id = $2 order by id"""
 
-_KEYS = "select key from purchase_keys where tenant_id = $1 and purchase_id = $2 order by key"
+_KEYS = """
+    select key from purchase_keys
+    where tenant_id = $1 and purchase_id = $2 and key not like 'id:%' and key not like 'charge:%' order by key"""
+
+_NOW_PART_OF = "select purchase_id from purchase_keys where tenant_id = $1 and key = 'id:' || $2::uuid"
 
 _PERSON = "select id, email, name, first_seen_at from people where tenant_id = $1 and id = $2"
 
@@ -64,8 +68,9 @@ _CREDITS = """
 
 
 async def purchase(reading: Reading, purchase_id: UUID, models: Mapping[str, AttributionModel]) -> PurchaseDetail:
-    """Everything about one purchase; raise NotFound when the tenant has none of this id."""
+    """Everything about one purchase, also under an id that it had in part; raise NotFound when the tenant has none of this id."""
     conn, tenant_id = reading.conn, reading.tenant.id
+    purchase_id = await conn.fetchval(_NOW_PART_OF, tenant_id, purchase_id) or purchase_id
     row = await conn.fetchrow(_PURCHASE, tenant_id, reading.model, purchase_id)
     if row is None:
         raise NotFound()

@@ -54,7 +54,15 @@ async def open_purchase(
 
 
 async def absorb(conn: asyncpg.Connection, tenant_id: UUID, losers: Sequence[UUID], winner: UUID) -> None:
-    """Everything of ``losers`` is the ``winner``'s; they are gone. Their credits go too: the winner is credited anew."""
+    """Everything of ``losers`` is the ``winner``'s; they are gone, but their ids, which plugins may have been told, lead to it.
+
+    Their credits go too: the winner is credited anew.
+    """
+    await conn.execute(
+        "insert into purchase_keys (tenant_id, connection_id, key, purchase_id) "
+        "select tenant_id, connection_id, 'id:' || id, $3 from purchases where tenant_id = $1 and id = any($2)",
+        tenant_id, list(losers), winner,
+    )  # fmt: skip
     await conn.execute("delete from credits where tenant_id = $1 and purchase_id = any($2)", tenant_id, list(losers))
     for table in ("purchase_keys", "purchase_facts", "charges"):
         await conn.execute(
