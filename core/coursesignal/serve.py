@@ -121,15 +121,16 @@ class Supervisor:
 class ServerProcess:
     """A supervisor in a process of its own, for tests and the demo: ``with ServerProcess(settings) as server: server.url``."""
 
-    def __init__(self, settings: Settings, *, ready_timeout_s: float = 60.0) -> None:
+    def __init__(self, settings: Settings, *, ready_timeout_s: float = 60.0, quiet: bool = False) -> None:
         self.settings = settings
+        self._out = subprocess.DEVNULL if quiet else None
         self.url = f"http://{settings.host}:{settings.port}"
         self._ready_timeout_s = ready_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> ServerProcess:
         env = {**os.environ, **environment(self.settings), "COURSESIGNAL_PARENT": str(os.getpid())}
-        self._process = subprocess.Popen([sys.executable, "-m", "coursesignal", "serve"], env=env)
+        self._process = subprocess.Popen([sys.executable, "-m", "coursesignal", "serve"], env=env, stdout=self._out)
         try:
             self._wait_until_ready()
         except BaseException:

@@ -23,7 +23,7 @@ def command() -> None:
 
     settings = load()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("saq").setLevel(logging.WARNING)
+    logging.getLogger("saq").setLevel(logging.ERROR)  # it warns at every stop that its waits for work were cancelled
     end_with_parent()
     asyncio.run(work(settings))
 

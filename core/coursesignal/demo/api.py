@@ -13,6 +13,8 @@ from coursesignal.errors import CourseSignalError
 
 TIMEOUT_S = 30.0
 POLL_S = 0.1
+CONNECTIONS = 12
+"""More do not bring more on a few cores; each is looked at before every request."""
 
 
 class DemoFailed(CourseSignalError):
@@ -63,7 +65,7 @@ class Api:
 @contextlib.asynccontextmanager
 async def client(base_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """HTTP to a running server."""
-    limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     async with httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT_S, limits=limits) as http:
         yield http
 

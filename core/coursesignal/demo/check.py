@@ -88,7 +88,7 @@ async def check(settings: Settings, *, visitors: int = 200, sales: int = 40, see
         notebook = new()
         async with Runtime.opened(own) as runtime:
             premises = await prepare(runtime, platforms, notebook, suffix=suffix)
-            with ServerProcess(own) as server:
+            with ServerProcess(own, quiet=True) as server:
                 async with client(server.url) as http:
                     parties = await _gather(http, platforms, premises, notebook, visitors, sales, seed)
                     console.step(

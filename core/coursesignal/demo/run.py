@@ -44,7 +44,7 @@ async def demo(settings: Settings, *, port: int | None, live: bool) -> None:
         async with borrowed(settings):
             premises, plans = await _prepared(settings, platforms, notebook)
             console.step("Starting web server and worker.")
-            with ServerProcess(settings) as server:
+            with ServerProcess(settings, quiet=True) as server:
                 async with client(server.url) as http:
                     shops = await _furnished(http, premises, plans, notebook)
                     await _welcome(settings, shops, notebook, time.monotonic() - began)

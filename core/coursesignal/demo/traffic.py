@@ -15,7 +15,7 @@ from coursesignal.demo.api import DemoFailed
 from coursesignal.demo.plan import SiteEvent, Visitor
 
 PATH = "/api/tracking/event"
-AT_ONCE = 16
+AT_ONCE = 6
 TRIES = 5
 
 
