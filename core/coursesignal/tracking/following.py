@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from coursesignal.db.ids import uuid7
+from coursesignal.db.locks import lock_ledger
 from coursesignal.events import TouchesRecorded
 from coursesignal.identity.service import identify_visitor
 from coursesignal.jobs.outbox import enqueue, publish
@@ -29,6 +30,12 @@ from chosen c
 where t.tenant_id = $1 and t.visitor_id = c.visitor_id and t.is_opt_in <> (t.id = c.touch_id)
 returning t.visitor_id
 """
+
+
+async def wait_for_ledger(conn: Connection, batch: Batch) -> None:
+    """Before any visitor's row is locked: a purchase being booked may be moving the visitors of the people we shall identify."""
+    if any(event.type == "identify" for event in batch.events):
+        await lock_ledger(conn, batch.tenant_id)
 
 
 async def mark_opt_ins(conn: Connection, batch: Batch) -> None:

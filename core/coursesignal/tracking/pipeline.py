@@ -21,7 +21,7 @@ from coursesignal.tracking.claiming import (
     set_bots_aside,
     strip_addresses,
 )
-from coursesignal.tracking.following import announce, count_drops, identify, mark_opt_ins
+from coursesignal.tracking.following import announce, count_drops, identify, mark_opt_ins, wait_for_ledger
 from coursesignal.tracking.visits import form_sessions, meet_visitors, store_sessions, store_touches
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ STEPS: tuple[Step, ...] = (
     remove_repeats,
     set_bots_aside,
     strip_addresses,
+    wait_for_ledger,
     meet_visitors,
     form_sessions,
     store_sessions,
