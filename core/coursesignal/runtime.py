@@ -61,9 +61,13 @@ class Runtime:
         """Core's and the plugins' migrations on this installation's database."""
         return Migrator(self.where.owner, self.registry.migration_sources)
 
+    async def make_room(self) -> None:
+        """See that the roles and the database are there."""
+        await bootstrap(self.where, embedded=self.server is not None, secret=self.keys.database_secret)
+
     async def migrate(self) -> None:
         """Bring roles, database and tables up to date; cheap when they are."""
-        await bootstrap(self.where, embedded=self.server is not None, secret=self.keys.database_secret)
+        await self.make_room()
         if await self.migrator.plan():
             await self.migrator.up()
 

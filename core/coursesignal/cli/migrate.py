@@ -6,6 +6,7 @@ import asyncio
 
 import click
 
+from coursesignal.db.migrate import MigrationState
 from coursesignal.runtime import Runtime
 from coursesignal.settings import load
 
@@ -37,15 +38,21 @@ def down(app: str, to: str) -> None:
 @command.command()
 def status() -> None:
     """Every migration and whether it ran."""
-    for state in asyncio.run(Runtime.prepare(load()).migrator.status()):
+    for state in asyncio.run(_states()):
         click.echo(f"{'done   ' if state.applied else 'pending'}  {state.app:16} {state.id}  {state.description}")
 
 
 @command.command()
 def plan() -> None:
     """What `migrate up` would run."""
-    pending = asyncio.run(Runtime.prepare(load()).migrator.plan())
+    pending = [state for state in asyncio.run(_states()) if not state.applied]
     for state in pending:
         click.echo(f"{state.app:16} {state.id}  {state.description}")
     if not pending:
         click.echo("Nothing to do.")
+
+
+async def _states() -> list[MigrationState]:
+    runtime = Runtime.prepare(load())
+    await runtime.make_room()
+    return await runtime.migrator.status()
