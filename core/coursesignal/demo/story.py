@@ -93,7 +93,7 @@ def _somebody(teller: Teller, rng: random.Random, first_at: datetime, launch: La
     likely = BUYS.get(count, MOST_LIKELY) * first.buys * (LAUNCH_BUYS if launch else 1)
     if rng.random() < likely:
         return teller.buyer(first_at, count, _drawn(rng, launch), first=first, must_finish=True)
-    lead = rng.random() < (0.2 if count > 1 else 0.025)
+    lead = rng.random() < (0.1 if count > 1 else 0.015)
     return Buyer((teller.visitor(first_at, count, lead=lead, first=first),), ())
 
 
