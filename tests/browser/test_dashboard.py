@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -113,7 +115,8 @@ def _visit_and_buy(api: httpx.Client, kajabi: FakeKajabi) -> None:
     """A visitor from a hostile source identifies and buys."""
     key = api.get("/api/script/generate").json()["siteKey"]
     url = f"https://example.com/?utm_source={quote(HOSTILE)}"
-    event = {"eventId": str(uuid4()), "type": "identify", "url": url, "email": "pat@example.com"}
+    at = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()  # platforms tell whole seconds: never after the sale
+    event = {"eventId": str(uuid4()), "type": "identify", "at": at, "url": url, "email": "pat@example.com"}
     sent = api.post(
         "/api/tracking/event", json={"siteKey": key, "visitorId": str(uuid4()), "events": [event]},
         headers={"user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"},
@@ -121,7 +124,8 @@ def _visit_and_buy(api: httpx.Client, kajabi: FakeKajabi) -> None:
     assert sent.status_code == 202, sent.text
     assert api.post("/api/kajabi/connect", json={"clientId": "client", "clientSecret": "secret"}).status_code == 200
     kajabi.sell("pat@example.com", 19_900, "USD")
-    asyncio.run(kajabi.deliver())
+    with ThreadPoolExecutor(1) as aside:  # Playwright has a running loop in this thread
+        aside.submit(asyncio.run, kajabi.deliver()).result(timeout=30)
 
     def credited() -> bool:
         items = api.get("/api/analytics/recent-purchases").json()["items"]
