@@ -25,7 +25,7 @@ VISITS_WEIGHTS = (62, 18, 9, 5, 3, 1.5, 1, 0.5)
 BUYS = {1: 0.004, 2: 0.016, 3: 0.032}
 """How likely a journey of so many visits ends in a sale; longer ones as MOST_LIKELY."""
 MOST_LIKELY = 0.055
-LAUNCH_CROWD, LAUNCH_BUYS = 1.7, 2.4
+LAUNCH_CROWD, LAUNCH_BUYS = 1.9, 3.5
 WEEKDAYS = (1.08, 1.1, 1.05, 1.0, 0.9, 0.85, 1.02)
 HOURS = (1, 1, 0.5, 0.5, 0.5, 1, 2, 4, 5, 6, 6, 6, 7, 6, 6, 6, 6, 7, 8, 9, 9, 7, 4, 2)
 
