@@ -21,7 +21,7 @@ from coursesignal.attribution.paths import Journey, load_journeys
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import AttributionComputed
-from coursesignal.jobs.outbox import publish
+from coursesignal.jobs.outbox import publish_all
 from coursesignal.plugin import AttributionModel
 
 log = logging.getLogger(__name__)
@@ -69,13 +69,14 @@ async def _credit_batch(
     rows = compute(journeys, [(c["id"], c["purchase_id"], c["amount_minor"]) for c in charges], models)
     await conn.execute(DELETE, tenant_id, list(purchase_ids), list(models))
     await conn.execute(INSERT, tenant_id, *rows.columns)
-    for purchase_id in journeys:
-        await publish(
-            conn,
-            AttributionComputed(
-                id=uuid7(), tenant_id=tenant_id, occurred_at=datetime.now(UTC), purchase_id=purchase_id
-            ),
-        )
+    now = datetime.now(UTC)
+    await publish_all(
+        conn,
+        [
+            AttributionComputed(id=uuid7(), tenant_id=tenant_id, occurred_at=now, purchase_id=purchase_id)
+            for purchase_id in journeys
+        ],
+    )
 
 
 def compute(

@@ -19,11 +19,11 @@ import asyncpg
 
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
-from coursesignal.events import Event, PeopleMerged, VisitorIdentified
+from coursesignal.events import PeopleMerged, VisitorIdentified
 from coursesignal.identity import store
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
-from coursesignal.jobs.outbox import enqueue, publish
+from coursesignal.jobs.outbox import enqueue, publish, publish_all
 
 __all__ = [
     "Identified",
@@ -100,17 +100,22 @@ async def identify_visitors(
         assert person_id is not None
         if one.visitor_id not in first or one.order < first[one.visitor_id][0].order:
             first[one.visitor_id] = (one, person_id)
-    for tie in await store.tie(conn, tenant_id, list(first.values())):
-        await _announce_tie(conn, tenant_id, tie)
+    await _announce_ties(conn, tenant_id, await store.tie(conn, tenant_id, list(first.values())))
     return await store.people_of_visitors(conn, tenant_id, list(first))
 
 
-async def _announce_tie(conn: asyncpg.Connection, tenant_id: UUID, tie: store.Tie) -> None:
-    event: Event = VisitorIdentified(
-        id=uuid7(), tenant_id=tenant_id, occurred_at=tie.seen_at, visitor_id=tie.visitor_id, person_id=tie.person_id
-    )
-    await publish(conn, event)
-    await _credit_again(conn, tenant_id, [tie.person_id, *([tie.was] if tie.was else [])])
+async def _announce_ties(conn: asyncpg.Connection, tenant_id: UUID, ties: Sequence[store.Tie]) -> None:
+    if not ties:
+        return
+    events = [
+        VisitorIdentified(
+            id=uuid7(), tenant_id=tenant_id, occurred_at=tie.seen_at, visitor_id=tie.visitor_id, person_id=tie.person_id
+        )
+        for tie in ties
+    ]
+    await publish_all(conn, events)
+    people = {tie.person_id for tie in ties} | {tie.was for tie in ties if tie.was is not None}
+    await _credit_again(conn, tenant_id, sorted(people))
 
 
 async def _announce_merge(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:

@@ -28,12 +28,18 @@ _KEEP_IDENTIFIER = """
         where (excluded.first_seen_at, excluded.evidence) < (i.first_seen_at, i.evidence)"""
 
 _TIE = """
-    insert into person_identifiers as i (tenant_id, person_id, kind, value_key, evidence, first_seen_at)
-    values ($1, $2, 'visitor', $3::uuid::text, $4, $5)
+    insert into person_identifiers as i (tenant_id, kind, person_id, value_key, evidence, first_seen_at)
+    select $1, 'visitor', * from unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
     on conflict (tenant_id, kind, value_key) do update
         set person_id = excluded.person_id, evidence = excluded.evidence, first_seen_at = excluded.first_seen_at
         where excluded.first_seen_at < i.first_seen_at
-    returning 1"""
+    returning value_key"""
+
+_KEEP_VISITORS = """
+    insert into visitors as v (tenant_id, id, person_id, first_seen_at, last_seen_at)
+    select $1, id, person_id, seen_at, seen_at
+    from unnest($2::uuid[], $3::uuid[], $4::timestamptz[]) as t (id, person_id, seen_at)
+    on conflict (tenant_id, id) do update set person_id = excluded.person_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +63,24 @@ async def holders(
 
 async def keep(conn: asyncpg.Connection, tenant_id: UUID, people: Sequence[Person]) -> None:
     """Store what was seen of ``people``, and move to each all that belonged to those it absorbed."""
+    await conn.executemany(_KEEP_PERSON, [_person_row(tenant_id, person) for person in people])
     for person in people:
-        emails = sorted((seen, value) for (kind, value), seen in person.identifiers.items() if kind == "email")
-        first_seen_at = min(seen_at for seen_at, _ in person.identifiers.values())
-        email = emails[0][1] if emails else None
-        await conn.execute(_KEEP_PERSON, tenant_id, person.id, email, person.name, first_seen_at)
         for loser in person.absorbed:
             await _move(conn, tenant_id, loser, person.id)
-        for (kind, value), (seen_at, evidence) in person.identifiers.items():
-            await conn.execute(_KEEP_IDENTIFIER, tenant_id, person.id, kind, value, evidence, seen_at)
+    await conn.executemany(
+        _KEEP_IDENTIFIER,
+        [
+            (tenant_id, person.id, kind, value, evidence, seen_at)
+            for person in people
+            for (kind, value), (seen_at, evidence) in person.identifiers.items()
+        ],
+    )
+
+
+def _person_row(tenant_id: UUID, person: Person) -> tuple[object, ...]:
+    emails = sorted((seen, value) for (kind, value), seen in person.identifiers.items() if kind == "email")
+    first_seen_at = min(seen_at for seen_at, _ in person.identifiers.values())
+    return (tenant_id, person.id, emails[0][1] if emails else None, person.name, first_seen_at)
 
 
 async def _move(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:
@@ -97,25 +112,29 @@ async def _move(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: 
 
 async def tie(conn: asyncpg.Connection, tenant_id: UUID, firsts: Sequence[tuple[Identified, UUID]]) -> Sequence[Tie]:
     """Give each visitor its person unless an earlier identification named another; returns the visitors that changed hands."""
-    changed: list[Tie] = []
-    for one, person_id in firsts:
-        if not await conn.fetchval(_TIE, tenant_id, person_id, one.visitor_id, one.evidence, one.seen_at):
-            continue
-        was = await conn.fetchval(
-            "select person_id from visitors where tenant_id = $1 and id = $2 for update", tenant_id, one.visitor_id
-        )
-        await _keep_visitor(conn, tenant_id, one, person_id)
-        if was != person_id:
-            changed.append(Tie(one.visitor_id, person_id, was, one.seen_at))
-    return changed
-
-
-async def _keep_visitor(conn: asyncpg.Connection, tenant_id: UUID, one: Identified, person_id: UUID) -> None:
+    given = await conn.fetch(
+        _TIE,
+        tenant_id,
+        [person_id for _, person_id in firsts],
+        [str(one.visitor_id) for one, _ in firsts],
+        [one.evidence for one, _ in firsts],
+        [one.seen_at for one, _ in firsts],
+    )
+    taken = {UUID(row["value_key"]) for row in given}
+    before = await people_of_visitors(conn, tenant_id, list(taken))
+    ties = [
+        Tie(one.visitor_id, person_id, before.get(one.visitor_id), one.seen_at)
+        for one, person_id in firsts
+        if one.visitor_id in taken and before.get(one.visitor_id) != person_id
+    ]
     await conn.execute(
-        "insert into visitors as v (tenant_id, id, first_seen_at, last_seen_at, person_id) values ($1, $2, $3, $3, $4) "
-        "on conflict (tenant_id, id) do update set person_id = excluded.person_id",
-        tenant_id, one.visitor_id, one.seen_at, person_id,
-    )  # fmt: skip
+        _KEEP_VISITORS,
+        tenant_id,
+        [tie.visitor_id for tie in ties],
+        [tie.person_id for tie in ties],
+        [tie.seen_at for tie in ties],
+    )
+    return ties
 
 
 async def people_of_visitors(

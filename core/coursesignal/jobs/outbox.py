@@ -6,7 +6,7 @@ database's clock and workers run them, at least once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -34,6 +34,23 @@ async def publish(conn: asyncpg.Connection, event: Event) -> None:
     """Announce ``event`` to the plugins of its tenant once this transaction has committed."""
     payload = msgspec.to_builtins(event)
     await put(conn, event.tenant_id, "event", event.name, payload, key=f"event:{event.id}")
+
+
+async def publish_all(conn: asyncpg.Connection, events: Sequence[Event]) -> None:
+    """Announce ``events`` like :func:`publish`, in two round trips for any number."""
+    if not events:
+        return
+    await conn.executemany(
+        INSERT,
+        [
+            (
+                event.tenant_id, uuid7(), "event", "", event.name, msgspec.to_builtins(event), f"event:{event.id}", None,
+                MAX_ATTEMPTS,
+            )
+            for event in events
+        ],
+    )  # fmt: skip
+    await conn.execute(f"notify {CHANNEL}")
 
 
 async def enqueue(

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import TouchesRecorded
-from coursesignal.identity.service import identify_visitor
+from coursesignal.identity.service import Identified, identify_visitors
 from coursesignal.jobs.outbox import enqueue, publish
-from coursesignal.tracking.batch import Batch, Connection, Event
+from coursesignal.tracking.batch import Batch, Connection
 
 # The opt-in touch is the visitor's last one at or before the first identify; late events may change which that is.
 _MARK_OPT_INS = """
@@ -49,15 +49,13 @@ async def mark_opt_ins(conn: Connection, batch: Batch) -> None:
 
 
 async def identify(conn: Connection, batch: Batch) -> None:
-    """Tell identity which visitor gave which e-mail address, once each, in the order it happened."""
-    given: dict[tuple[object, str], Event] = {}
-    for event in sorted(batch.events, key=lambda event: event.order):
-        if event.type == "identify" and event.email:
-            given.setdefault((event.visitor_id, event.email.strip().lower()), event)
-    for event in given.values():
-        await identify_visitor(
-            conn, batch.tenant_id, event.visitor_id, event.email or "", "identify", event.occurred_at
-        )
+    """Tell identity which visitors gave which e-mail addresses."""
+    given = [
+        Identified(event.visitor_id, event.email, "identify", event.occurred_at)
+        for event in sorted(batch.events, key=lambda event: event.order)
+        if event.type == "identify" and event.email
+    ]
+    await identify_visitors(conn, batch.tenant_id, given)
 
 
 async def count_drops(conn: Connection, batch: Batch) -> None:
