@@ -27,6 +27,13 @@ T = TypeVar("T")
 )
 @click.option("--once", is_flag=True, help="Set everything up, show it, and stop without live traffic.")
 @click.option(
+    "--days",
+    default=90,
+    show_default=True,
+    type=click.IntRange(1, 90),
+    help="Length of the history, when it is written.",
+)
+@click.option(
     "--port",
     type=click.IntRange(1, 65535),
     help="Where to listen; without it, the first free one from COURSESIGNAL_PORT.",
@@ -38,7 +45,9 @@ T = TypeVar("T")
     "--sales", default=40, show_default=True, type=click.IntRange(1, 50), help="In each tenant, with --check."
 )
 @click.pass_context
-def command(ctx: click.Context, checking: bool, once: bool, port: int | None, visitors: int, sales: int) -> None:
+def command(
+    ctx: click.Context, checking: bool, once: bool, days: int, port: int | None, visitors: int, sales: int
+) -> None:
     """Two shops with ninety days of history, live visitors and sales, and logins to look around.
 
     Everything is invented and stays under COURSESIGNAL_HOME; running it again goes on where it was.
@@ -49,7 +58,7 @@ def command(ctx: click.Context, checking: bool, once: bool, port: int | None, vi
     settings = _calm(load())
     try:
         if not checking:
-            asyncio.run(_ending_well(demo(settings, port=port, live=not once)))
+            asyncio.run(_ending_well(demo(settings, port=port, live=not once, days=days)))
         elif not asyncio.run(_ending_well(check(settings, visitors=visitors, sales=sales))):
             ctx.exit(1)
     except (KeyboardInterrupt, asyncio.CancelledError):

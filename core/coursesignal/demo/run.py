@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +32,8 @@ from coursesignal.settings import Settings
 PORTS_TO_TRY = 20
 
 
-async def demo(settings: Settings, *, port: int | None, live: bool) -> None:
-    """Prepare, write the history if it is not there, serve, and play until cancelled; without ``live`` only prepare."""
+async def demo(settings: Settings, *, port: int | None, live: bool, days: int = story.HISTORY_DAYS) -> None:
+    """Prepare, write ``days`` of history if there is none, serve, and play until cancelled; without ``live`` only prepare."""
     began = time.monotonic()
     async with started(first_number=_numbers_of_this_run()) as platforms:
         settings = _at_home(settings, platforms, port)
@@ -42,7 +41,7 @@ async def demo(settings: Settings, *, port: int | None, live: bool) -> None:
         notebook = opened(settings.home)
         console.step(f"Starting the database in {settings.home}")
         async with borrowed(settings):
-            premises, plans = await _prepared(settings, platforms, notebook)
+            premises, plans = await _prepared(settings, platforms, notebook, days)
             console.step("Starting web server and worker.")
             with ServerProcess(settings, quiet=True) as server:
                 async with client(server.url) as http:
@@ -53,7 +52,7 @@ async def demo(settings: Settings, *, port: int | None, live: bool) -> None:
 
 
 async def _prepared(
-    settings: Settings, platforms: Platforms, notebook: Notebook
+    settings: Settings, platforms: Platforms, notebook: Notebook, days: int
 ) -> tuple[Sequence[Premises], Mapping[str, Plan]]:
     """Tables, accounts, connections and the history; returns what of it was written now, by tenant."""
     runtime = Runtime.prepare(settings)
@@ -62,7 +61,7 @@ async def _prepared(
     try:
         premises = await prepare(runtime, platforms, notebook)
         notebook.keep(settings.home)
-        return premises, await _write_history(runtime, premises, notebook)
+        return premises, await _write_history(runtime, premises, notebook, days)
     finally:
         await runtime.stop()
 
@@ -94,8 +93,10 @@ def _at_home(settings: Settings, platforms: Platforms, port: int | None) -> Sett
     return msgspec.structs.replace(settings, port=chosen, platform_urls=platforms.urls, **moved)
 
 
-async def _write_history(runtime: Runtime, premises: Sequence[Premises], notebook: Notebook) -> Mapping[str, Plan]:
-    """Ninety days for every tenant that does not have them yet, all at once; returns what was written, by tenant."""
+async def _write_history(
+    runtime: Runtime, premises: Sequence[Premises], notebook: Notebook, days: int
+) -> Mapping[str, Plan]:
+    """A history for every tenant that does not have one yet, all at once; returns what was written, by tenant."""
     missing = [place for place in premises if await _lacks_history(runtime, place, notebook)]
     if not missing:
         console.step("The history is there already.")
@@ -103,8 +104,8 @@ async def _write_history(runtime: Runtime, premises: Sequence[Premises], noteboo
     notebook.begun = [str(place.place.tenant_id) for place in premises]
     notebook.keep(runtime.settings.home)
     began = time.monotonic()
-    console.step(f"Writing {story.HISTORY_DAYS} days of history, this once.")
-    plans = [await asyncio.to_thread(story.history, place.shop, notebook.until) for place in missing]
+    console.step(f"Writing {days} days of history, this once.")
+    plans = [await asyncio.to_thread(story.history, place.shop, notebook.until, days=days) for place in missing]
     progress = console.Progress("History", sum(seed.effort(plan) for plan in plans))
     await asyncio.gather(
         *(
@@ -157,14 +158,16 @@ async def _verify(shop: Opened, plan: Plan | None) -> None:
 
 
 async def _add_launches(shop: Opened, until: datetime) -> None:
-    """The launches of the history, for whoever has the plugin on."""
-    with contextlib.suppress(DemoFailed):
+    """The launches of the history, where they are not yet."""
+    try:
         known = {launch["title"] for launch in (await shop.api.get("/api/launches"))["items"]}
-        for launch in shop.premises.shop.launches:
-            if launch.name not in known:
-                starts_at, ends_at = story.launch_window(shop.premises.shop, launch, until)
-                window = {"startsAt": starts_at.isoformat(), "endsAt": ends_at.isoformat()}
-                await shop.api.post("/api/launches", {"title": launch.name, **window})
+    except DemoFailed:  # an installation without the plugin
+        return
+    for launch in shop.premises.shop.launches:
+        if launch.name not in known:
+            starts_at, ends_at = story.launch_window(shop.premises.shop, launch, until)
+            window = {"startsAt": starts_at.isoformat(), "endsAt": ends_at.isoformat()}
+            await shop.api.post("/api/launches", {"title": launch.name, **window})
 
 
 async def _welcome(settings: Settings, shops: Sequence[Opened], notebook: Notebook, took_s: float) -> None:
