@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,11 +70,13 @@ async def _prepared(
 async def _furnished(
     http: httpx.AsyncClient, premises: Sequence[Premises], plans: Mapping[str, Plan], notebook: Notebook
 ) -> Sequence[Opened]:
-    """Every shop with its owner logged in, its numbers verified and its launches made."""
+    """Every shop with its owner logged in, its numbers verified, its launches made and advice sought."""
     shops = [await _opened(http, place, notebook) for place in premises]
     for shop in shops:
         await _verify(shop, plans.get(shop.premises.slug))
         await _add_launches(shop, notebook.until)
+        with contextlib.suppress(DemoFailed):  # an installation without the plugin
+            await shop.api.post("/api/recommendations/generate")
     return shops
 
 
