@@ -29,6 +29,7 @@ from coursesignal.errors import ConfigurationError
 from coursesignal.runtime import Runtime
 from coursesignal.serve import ServerProcess
 from coursesignal.settings import Settings
+from coursesignal.tenancy import files
 
 PORTS_TO_TRY = 20
 
@@ -55,13 +56,15 @@ async def demo(settings: Settings, *, port: int | None, live: bool, days: int = 
 async def _prepared(
     settings: Settings, platforms: Platforms, notebook: Notebook, days: int
 ) -> tuple[Sequence[Premises], Mapping[str, Plan]]:
-    """Tables, accounts, connections and the history; returns what of it was written now, by tenant."""
+    """Tables, accounts, connections, tenants as their files say, the history; returns what of it is new, by tenant."""
     runtime = Runtime.prepare(settings)
     await runtime.migrate()
     await runtime.start()
     try:
         premises = await prepare(runtime, platforms, notebook)
         notebook.keep(settings.home)
+        wanted = files.read(settings.tenants_dir)
+        await files.apply(runtime.database, wanted, runtime.registry.plugins, runtime.registry.models)
         return premises, await _write_history(runtime, premises, notebook, days)
     finally:
         await runtime.stop()
