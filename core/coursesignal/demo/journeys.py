@@ -141,10 +141,10 @@ class Teller:
         return Buyer(self._browsers(visits, email, traits), (sale, *more_sales))
 
     def buyer_until(self, now: datetime, count: int) -> Buyer:
-        """A buyer without special traits, whose purchase is ``now``."""
+        """A buyer without special traits, whose purchase is ``now``; what it may renew to is not told yet."""
         told = self.buyer(self._long_ago(now), count, Traits())
         by = now - told.visitors[0].visits[-1].end_at
-        sales = tuple(_moved(sale, by) for sale in told.sales)
+        sales = tuple(_moved(replace(sale, payments=sale.payments[:1]), by) for sale in told.sales)
         return Buyer(tuple(_shifted(visitor, by) for visitor in told.visitors), sales)
 
     # -- visits --------------------------------------------------------------------------------------------------------
