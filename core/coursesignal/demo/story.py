@@ -34,11 +34,11 @@ HOURS = (1, 1, 0.5, 0.5, 0.5, 1, 2, 4, 5, 6, 6, 6, 7, 6, 6, 6, 6, 7, 8, 9, 9, 7,
 
 
 def history(shop: Shop, until: datetime, *, seed: int = SEED, days: int = HISTORY_DAYS, crowd: float = 1.0) -> Plan:
-    """``days`` days that end at ``until``; ``crowd`` scales how many people there are."""
+    """``days`` days of the shop's zone, the last of which ends at ``until``; ``crowd`` scales how many people there are."""
     rng = random.Random(f"{seed}/{shop.slug}/history")  # noqa: S311 – a story, not a secret
     usual = Teller(shop, rng, until)
     eager = Teller(shop, rng, until, hurry=LAUNCH_HURRY, first_person=LAUNCH_PEOPLE)
-    since = until - timedelta(days=days)
+    since = _midnight(shop, until, days - 1)
     visitors: list[Visitor] = []
     sales: list[Sale] = []
     for first_at, launch in _first_visits(shop, rng, since, until, crowd):
@@ -162,10 +162,15 @@ def _launch_on(shop: Shop, days_ago: int) -> Launch | None:
 
 def launch_window(shop: Shop, launch: Launch, until: datetime) -> tuple[datetime, datetime]:
     """From the first midnight of ``launch`` to the one after its last day, in the shop's zone."""
+    last_day_ago = launch.first_day_ago - launch.days
+    return _midnight(shop, until, launch.first_day_ago), _midnight(shop, until, last_day_ago)
+
+
+def _midnight(shop: Shop, until: datetime, days_ago: int) -> datetime:
+    """When the day that was ``days_ago`` before ``until``'s began in the shop's zone."""
     zone = ZoneInfo(shop.time_zone)
-    first = until.astimezone(zone).date() - timedelta(days=launch.first_day_ago)
-    start, end = (datetime.combine(day, time.min, tzinfo=zone) for day in (first, first + timedelta(days=launch.days)))
-    return start.astimezone(UTC), end.astimezone(UTC)
+    day = until.astimezone(zone).date() - timedelta(days=days_ago)
+    return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 
 def _with_gift(sales: list[Sale]) -> list[Sale]:
