@@ -152,7 +152,7 @@ class LeaseLost(CourseSignalError):
 
 
 class TooLittleData(CourseSignalError):
-    """There is not enough to learn from yet; says what is missing."""
+    """A model has not enough to learn from yet; the message says what is missing."""
 
     def __init__(self, what: str, have: int, need: int) -> None:
         super().__init__(f"Needs at least {need} {what} to learn from; there are {have}.")

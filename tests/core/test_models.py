@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import httpx
 import pytest
 
 from coursesignal.attribution.markov import Markov, Walk, removal_effects, shares
-from coursesignal.attribution.models import CORE_MODELS, OptIn, PositionBased, TimeDecay, WShaped
+from coursesignal.attribution.models import RULE_MODELS as CORE_MODELS
+from coursesignal.attribution.models import OptIn, PositionBased, TimeDecay, WShaped
 from coursesignal.attribution.shapley import Shapley
 from coursesignal.errors import TooLittleData
+from coursesignal.jobs.outbox import enqueue
 from coursesignal.plugin import PathRecord, Touch
+from coursesignal.testing.fixtures import ActingTenant, TenantMaker
+from coursesignal.testing.history import History
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SMALL = [
@@ -117,3 +123,75 @@ def test_a_fitted_markov_model_credits_by_removal_effect() -> None:
 def test_shapley_splits_equally_over_distinct_channels() -> None:
     touches = [Touch(channel, NOON) for channel in ("a", "b", "a", "c")]
     assert Shapley().credit(touches, NOON) == pytest.approx([1 / 6, 1 / 3, 1 / 6, 1 / 3])
+
+
+async def test_learning_models_learn_from_the_tenants_own_journeys_and_credit_its_history_again(
+    client: httpx.AsyncClient, make_tenant: TenantMaker, run_jobs: Callable[[], Awaitable[None]]
+) -> None:
+    shop = await make_tenant()
+    past = History(shop)
+    for number in range(55):
+        await past.visit(f"b{number}", NOON, "youtube", channel="Organic Video", email=f"b{number}@example.com")
+        await past.visit(f"b{number}", NOON + timedelta(hours=1), "(direct)", channel="Direct", direct=True)
+        await past.sale(f"b{number}@example.com", 1_000, NOON + timedelta(hours=2))
+    for number in range(60):
+        await past.visit(f"n{number}", NOON, "(direct)", channel="Direct", direct=True)
+    await past.credit()
+    assert await credited(shop, "markov_1") == {}
+    before = {model["slug"]: model for model in await get(client, shop, "models")}
+    assert (before["markov_1"]["ready"], before["linear"]["ready"]) == (False, True)
+    async with shop.transaction() as conn:
+        await enqueue(conn, shop.id, "core.learn", {})
+    await run_jobs()
+    effects = removal_effects([Walk(["Organic Video", "Direct"], 55, 0), Walk(["Direct"], 0, 60)], 1)
+    expected = 1_000 * effects["Organic Video"] / sum(effects.values())
+    found = await credited(shop, "markov_1")
+    assert found["youtube"] == pytest.approx(55 * expected, abs=55)
+    assert sum(found.values()) == 55_000
+    after = {model["slug"]: model for model in await get(client, shop, "models")}
+    assert after["markov_1"]["ready"]
+    compared = await get(client, shop, "models/compare", **{"from": "2026-05-01", "to": "2026-05-31"})
+    youtube = next(row for row in compared["rows"] if row["name"] == "youtube")
+    assert youtube["revenueMinor"]["first_touch"] == youtube["highestMinor"] == 55_000
+    assert youtube["revenueMinor"]["last_touch"] == youtube["lowestMinor"] == 0
+    for slug in compared["models"]:
+        rows = sum(row["revenueMinor"].get(slug, 0) for row in compared["rows"])
+        assert rows + compared["unattributedMinor"][slug] == compared["netRevenueMinor"] == 55_000
+
+
+async def test_a_tenant_sets_half_life_and_shares_and_is_credited_again(
+    client: httpx.AsyncClient, make_tenant: TenantMaker, run_jobs: Callable[[], Awaitable[None]]
+) -> None:
+    shop = await make_tenant()
+    past = History(shop)
+    for days, source in ((10, "a"), (5, "b"), (0, "c")):
+        await past.visit("v", NOON - timedelta(days=days), source, email="v@example.com")
+    await past.sale("v@example.com", 1_000, NOON)
+    await past.credit()
+    assert await credited(shop, "position_based") == {"a": 400, "b": 200, "c": 400}
+    url = f"/api/tenants/{shop.tenant.slug}"
+    wrong = await client.patch(url, json={"firstShare": 0.7}, headers=shop.headers)
+    assert (wrong.status_code, wrong.json()["errors"][0]["path"]) == (422, "firstShare")
+    answer = await client.patch(
+        url, json={"firstShare": 0.1, "lastShare": 0.5, "halfLifeDays": 5}, headers=shop.headers
+    )
+    assert (answer.status_code, answer.json()["halfLifeDays"]) == (200, 5)
+    await run_jobs()
+    assert await credited(shop, "position_based") == {"a": 100, "b": 400, "c": 500}
+    assert await credited(shop, "time_decay") == {"a": 143, "b": 286, "c": 571}
+
+
+async def get(client: httpx.AsyncClient, shop: ActingTenant, report: str, **params: str) -> Any:
+    answer = await client.get(f"/api/analytics/{report}", params=params, headers=shop.headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def credited(shop: ActingTenant, model: str) -> dict[str, int]:
+    """What each source got."""
+    async with shop.transaction() as conn:
+        rows = await conn.fetch(
+            "select t.source, sum(k.amount_minor)::int as amount from credits k join touches t on t.id = k.touch_id "
+            "where k.tenant_id = $1 and k.model = $2 group by t.source", shop.id, model,
+        )  # fmt: skip
+    return {row["source"]: row["amount"] for row in rows}

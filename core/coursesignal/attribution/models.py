@@ -145,7 +145,7 @@ def shared(weights: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights] if total > 0 else []
 
 
-CORE_MODELS: tuple[AttributionModel, ...] = (
+RULE_MODELS: tuple[AttributionModel, ...] = (
     FirstTouch(),
     LastTouch(),
     LastNonDirect(),
