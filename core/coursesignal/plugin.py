@@ -297,6 +297,13 @@ class Shell(Protocol):
         """
         ...
 
+    async def page(self, title: str, content: str) -> str:
+        """A whole page with ``content`` in the frame that all pages of a tenant share: menu, tenants, log out, style.
+
+        ``content`` is HTML: escape what is in it. The page's own ``<h1>`` is part of it.
+        """
+        ...
+
 
 class PluginError(CourseSignalError):
     """Base class of the errors a plugin may raise to say something specific."""

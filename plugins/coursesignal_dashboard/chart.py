@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from coursesignal.plugin import DailyReport
 
 WIDTH, HEIGHT = 720, 200
-LABELS = 5
+STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
+"""What a scale may end with, times a power of ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,52 +27,58 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """A day named below the bars."""
-
-    x: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Chart:
-    """What the template draws."""
+    """What the template draws; the bars are stretched to the width of the page."""
 
     width: int
     height: int
-    top_minor: int
+    best_minor: int
+    """Of the best day."""
+    ticks: tuple[int, ...]
+    """Amounts at the top, the middle and the bottom of the scale."""
     bars: tuple[Bar, ...]
-    labels: tuple[Label, ...]
+    labels: tuple[str, ...]
+    """The days at the left, the middle and the right."""
 
     @property
     def empty(self) -> bool:
-        return self.top_minor == 0
+        return self.best_minor == 0
 
 
 def draw(report: DailyReport) -> Chart:
-    """One bar per day, as high as its share of the best day."""
+    """One bar per day, as high as its share of a round number just above the best day."""
     days = report.days
-    top = max((day.revenue_minor for day in days), default=0)
+    best = max((day.revenue_minor for day in days), default=0)
+    top = scale_end(best)
     step = WIDTH / max(1, len(days))
     gap = 0.2 * step if len(days) <= 120 else 0.0
-    bars = []
-    for number, day in enumerate(days):
-        height = HEIGHT * day.revenue_minor / top if top else 0.0
-        bars.append(
-            Bar(
-                x=f"{number * step + gap / 2:.2f}",
-                y=f"{HEIGHT - height:.2f}",
-                width=f"{step - gap:.2f}",
-                height=f"{height:.2f}",
-                day=day.date.isoformat(),
-                revenue_minor=day.revenue_minor,
-                purchases=day.purchases,
-            )
+    bars = tuple(
+        Bar(
+            x=f"{number * step + gap / 2:.2f}",
+            y=f"{HEIGHT - HEIGHT * day.revenue_minor / top:.2f}",
+            width=f"{step - gap:.2f}",
+            height=f"{HEIGHT * day.revenue_minor / top:.2f}",
+            day=day.date.isoformat(),
+            revenue_minor=day.revenue_minor,
+            purchases=day.purchases,
         )
-    return Chart(WIDTH, HEIGHT, top, tuple(bars), _labels(report, step))
+        for number, day in enumerate(days)
+    )
+    return Chart(WIDTH, HEIGHT, best, (top, top // 2, 0), bars, _labels([day.date for day in days]))
 
 
-def _labels(report: DailyReport, step: float) -> tuple[Label, ...]:
-    every = max(1, -(-len(report.days) // LABELS))
-    numbered = list(enumerate(report.days))[::every]
-    return tuple(Label(f"{number * step:.1f}", f"{day.date.day} {day.date:%b}") for number, day in numbered)
+def scale_end(amount_minor: int) -> int:
+    """The first round number that is not below ``amount_minor``; its half is a whole number too."""
+    power = 10
+    while True:
+        for step in STEPS:
+            if step * power >= amount_minor:
+                return step * power
+        power *= 10
+
+
+def _labels(days: Sequence[date]) -> tuple[str, ...]:
+    """The first day, the middle one when there is one, the last."""
+    ends = [0, len(days) - 1]
+    chosen = sorted({*ends, len(days) // 2} if len(days) % 2 else {*ends})
+    return tuple(f"{days[n].day} {days[n]:%b}" for n in chosen) if days else ()

@@ -1,4 +1,4 @@
-"""Render the dashboard's templates with what every page shows around its content."""
+"""Render the dashboard's templates into the frame that every page of a tenant has."""
 
 from __future__ import annotations
 
@@ -26,22 +26,20 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-async def page(template: str, ctx: Context[NoSettings], shell: Shell, **values: object) -> str:
+async def page(template: str, ctx: Context[NoSettings], shell: Shell, *, title: str, **values: object) -> str:
     """The HTML of a whole page."""
-    return (
+    content = (
         _environment()
         .get_template(template)
         .render(
             tenant=ctx.tenant,
-            tenants=[link for link in await shell.tenants() if link.slug != ctx.tenant.slug],
-            nav=await shell.nav(),
-            email=shell.email,
-            csrf_token=shell.csrf_token,
+            title=title,
             home=f"/app/{ctx.tenant.slug}/dashboard",
             moment=moment(ctx.tenant.time_zone),
             **values,
         )
     )
+    return await shell.page(title, content)
 
 
 def asset(name: str) -> bytes:

@@ -28,7 +28,7 @@ SORTS: dict[str, str] = {
     "revenue_per_visitor_minor": "Per visitor",
 }
 """Columns of the table of sources, by field."""
-ASSETS = {"style.css": "text/css", "panels.js": "text/javascript"}
+ASSETS = {"panels.js": "text/javascript"}
 RECENT = 10
 
 
@@ -67,6 +67,7 @@ async def source_page(ctx: Ctx, shell: Around, name: FromQuery[str], range_: Ran
         range=period,
         ranges=RANGES,
         report=report,
+        sorts=SORTS,
         panels=await shell.panels("channel"),
     )  # fmt: skip
 
@@ -111,9 +112,9 @@ async def panel(shell: Around, plugin: FromPath[str], slug: FromPath[str]) -> Re
     return Response(html, status_code=status, media_type=MediaType.HTML)
 
 
-@get("/{name:str}", operation_id="dashboard_asset", summary="Style and script", include_in_schema=False)
+@get("/{name:str}", operation_id="dashboard_asset", summary="The script of the pages", include_in_schema=False)
 async def assets(name: FromPath[str]) -> Response[Any]:
-    """Style and script; any other name is no page."""
+    """The script that loads panels; any other name is no page."""
     if name not in ASSETS:
         raise NotFound()
     return Response(asset(name), media_type=ASSETS[name], headers={"cache-control": "private, max-age=300"})

@@ -39,6 +39,12 @@ def money(amount_minor: int | None, currency: str) -> str:
     return f"{sign}{SYMBOLS.get(currency, currency + ' ')}{int(whole):,}{dot}{rest}"
 
 
+def round_money(amount_minor: int, currency: str) -> str:
+    """Such as $2,000 on an axis, where cents only matter when there are any."""
+    whole, dot, rest = money(amount_minor, currency).partition(".")
+    return whole if not rest.strip("0") else f"{whole}{dot}{rest}"
+
+
 def rate(value: float | None) -> str:
     """Such as 12.5 %; NOTHING for None."""
     return NOTHING if value is None else f"{value:,.1f} %"
@@ -77,6 +83,7 @@ def moment(zone: str) -> Callable[[datetime], str]:
 
 FILTERS: dict[str, Callable[..., Any]] = {
     "money": money,
+    "round_money": round_money,
     "rate": rate,
     "trend": trend,
     "status": status,

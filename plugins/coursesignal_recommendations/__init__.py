@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from coursesignal.plugin import Context, Cron, Job, NoSettings, Panel, RecommendationRule, Routes, hookimpl
+from coursesignal.plugin import Context, Cron, Job, NavItem, NoSettings, Panel, RecommendationRule, Routes, hookimpl
 from coursesignal_recommendations import routes, rules
 from coursesignal_recommendations.advice import generate
 from coursesignal_recommendations.panels import TOP
@@ -15,7 +15,7 @@ from coursesignal_recommendations.tables import RecommendationsAdvice, Recommend
 
 @hookimpl
 def register_routes() -> Sequence[Routes]:
-    """The API."""
+    """The API and one page."""
     return routes.ROUTES
 
 
@@ -46,6 +46,12 @@ def register_jobs() -> Sequence[Job]:
 def register_crons() -> Sequence[Cron]:
     """Every night."""
     return [Cron(name="nightly", schedule="20 4 * * *", job="generate")]
+
+
+@hookimpl
+def register_nav_items() -> Sequence[NavItem]:
+    """The page of advice."""
+    return [NavItem(label="Recommendations", icon="lightbulb", weight=40)]
 
 
 @hookimpl

@@ -14,7 +14,7 @@ Ctx = Context[NoSettings]
 ENOUGH = min(rule.minimum_purchases for rule in RULES)
 
 MESSAGES = {
-    "never_generated": "Nothing was looked for yet. Recommendations are made every night, or now by POST generate.",
+    "never_generated": "Nothing was looked for yet: advice is made every night, and whenever you ask for it.",
     "not_enough_data": f"There is not enough data yet: the first advice needs {ENOUGH} purchases, you have {{purchases}}.",
     "nothing_to_advise": "Looked at {purchases} purchases and found nothing that stands out beyond chance.",
     "ok": "Found {found} from {purchases} purchases.",

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 
 from coursesignal.plugin import Context, NoSettings, Routes
 from coursesignal_recommendations import advice
+from coursesignal_recommendations.pages import PAGES
 from coursesignal_recommendations.schemas import Recommendations
 
 Ctx = NamedDependency[Context[NoSettings]]
@@ -22,4 +23,4 @@ async def generate(ctx: Ctx) -> Recommendations:
     return await advice.generate(ctx)
 
 
-ROUTES = [Routes(handlers=[list_recommendations, generate])]
+ROUTES = [Routes(handlers=[list_recommendations, generate]), Routes(handlers=PAGES, area="dashboard")]

@@ -167,3 +167,4 @@ def test_a_passer_by_ends_now_and_began_recently() -> None:
         assert max(visit.end_at for visit in visits) == NOW
         assert min(visit.at for visit in visits) > NOW - timedelta(days=31)
         assert len(told.sales) == (1 if number % 2 == 0 else 0)
+        assert all(NOW - HALF_HOUR < at <= NOW for sale in told.sales for at, _ in sale.movements)

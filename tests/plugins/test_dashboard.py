@@ -135,7 +135,7 @@ async def test_every_link_of_the_pages_leads_somewhere(client: httpx.AsyncClient
         if path in seen or "#" in path or len(seen) > 60:
             continue
         seen.add(path)
-        answer = await client.get(path, headers=headers)
+        answer = await client.get(path, headers=headers, follow_redirects=True)
         assert answer.status_code == 200, path
         if "/panels/" in path or not answer.headers["content-type"].startswith("text/html"):
             continue
@@ -146,7 +146,7 @@ async def test_every_link_of_the_pages_leads_somewhere(client: httpx.AsyncClient
         todo += [link if link.startswith("/") else f"{urlsplit(path).path}{link}" for link in links]
     assert any("/purchases/" in path for path in seen)
     assert any("/source?" in path for path in seen)
-    assert f"{start}/style.css" in seen
+    assert "/assets/frame.css" in seen
 
 
 async def test_a_purchase_shows_its_way_and_who_gets_the_credit(client: httpx.AsyncClient, shop: ActingTenant) -> None:
@@ -205,7 +205,7 @@ async def test_hostile_text_is_shown_literally_on_every_page(client: httpx.Async
     for path in ("", "/purchases", f"/purchases/{attacked['id']}", f"/source?name={quote(HOSTILE)}"):
         page = await visit(client, shop, path)
         assert HOSTILE in "".join(page.words), path
-        assert [script["src"].rpartition("/")[2] for script in page.all("script")] == ["panels.js"]
+        assert [script["src"].rpartition("/")[2] for script in page.all("script")] in ([], ["panels.js"])
         assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
 
 

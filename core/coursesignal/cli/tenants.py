@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from uuid import UUID
 
 import click
@@ -12,8 +13,8 @@ from coursesignal.auth.addresses import address
 from coursesignal.errors import NotFound
 from coursesignal.runtime import Runtime
 from coursesignal.settings import load
-from coursesignal.tenancy import agencies, audit, tenants
-from coursesignal.tenancy.schemas import AgencyIn, TenantIn
+from coursesignal.tenancy import audit, files, tenants
+from coursesignal.tenancy.schemas import TenantIn
 
 LIST = """
     select t.slug, t.name, t.currency, t.time_zone, t.status, coalesce(a.slug, '-') as agency
@@ -43,7 +44,7 @@ async def _create(wanted: TenantIn, agency: str | None, owner: str | None) -> st
     async with Runtime.opened(load()) as runtime:
         tenants.check(wanted)
         owner_id = await _owner(runtime, owner) if owner else None
-        agency_id = await _agency(runtime, agency) if agency else None
+        agency_id = await files.ensure_agency(runtime.database, agency) if agency else None
         tenant_id = await tenants.create(
             runtime.database, audit.OPERATOR, wanted, owner_id=owner_id, agency_id=agency_id
         )
@@ -60,14 +61,24 @@ async def _owner(runtime: Runtime, email: str) -> UUID:
     return user.id
 
 
-async def _agency(runtime: Runtime, slug: str) -> UUID:
-    """The agency of that slug; a new one, named like it, when there is none."""
-    async with runtime.database.control() as conn:
-        known: UUID | None = await conn.fetchval("select id from agencies where slug = $1", slug)
-    if known is not None:
-        return known
-    wanted = AgencyIn(name=slug.replace("-", " ").title(), slug=slug)
-    return (await agencies.create(runtime.database, wanted, None)).id
+@command.command()
+@click.option(
+    "--from", "directory", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Default: tenants."
+)
+def apply(directory: Path | None) -> None:
+    """Make tenants what their files say: open the missing ones, bring the others in line. Safe to repeat."""
+    asyncio.run(_apply(directory))
+
+
+async def _apply(directory: Path | None) -> None:
+    settings = load()
+    wanted = files.read(directory or settings.tenants_dir)
+    async with Runtime.opened(settings) as runtime:
+        done = await files.apply(runtime.database, wanted, runtime.registry.plugins, runtime.registry.models)
+    for slug, what in done.items():
+        click.echo(f"{slug.ljust(28)}  {what}")
+    if not done:
+        click.echo(f"There is no */{files.FILE} in {directory or settings.tenants_dir}.")
 
 
 @command.command("list")

@@ -69,15 +69,26 @@ class Buyer:
 
 
 class Teller:
-    """Makes up one shop's people; nothing happens after ``until``. ``pace`` shortens all waiting."""
+    """Makes up one shop's people; nothing happens after ``until``.
+
+    ``pace`` shortens all waiting, ``hurry`` that between two visits.
+    """
 
     def __init__(
-        self, shop: Shop, rng: random.Random, until: datetime, *, pace: float = 1.0, first_person: int = 1
+        self,
+        shop: Shop,
+        rng: random.Random,
+        until: datetime,
+        *,
+        pace: float = 1.0,
+        hurry: float = 1.0,
+        first_person: int = 1,
     ) -> None:
         self._shop = shop
         self._rng = rng
         self._until = until - timedelta(minutes=30)
         self._pace = pace
+        self._mean_gap_h = MEAN_GAP_H * pace * hurry
         self._people = itertools.count(first_person)
         self._first = _cumulated(shop.channels, [channel.first for channel in shop.channels])
         self._again = _cumulated(shop.channels, [0 if c.for_leads else c.again for c in shop.channels])
@@ -130,10 +141,10 @@ class Teller:
         return Buyer(self._browsers(visits, email, traits), (sale, *more_sales))
 
     def buyer_until(self, now: datetime, count: int) -> Buyer:
-        """A buyer without special traits, whose purchase is ``now``."""
+        """A buyer without special traits, whose purchase is ``now``; what it may renew to is not told yet."""
         told = self.buyer(self._long_ago(now), count, Traits())
         by = now - told.visitors[0].visits[-1].end_at
-        sales = tuple(_moved(sale, by) for sale in told.sales)
+        sales = tuple(_moved(replace(sale, payments=sale.payments[:1]), by) for sale in told.sales)
         return Buyer(tuple(_shifted(visitor, by) for visitor in told.visitors), sales)
 
     # -- visits --------------------------------------------------------------------------------------------------------
@@ -150,7 +161,7 @@ class Teller:
             if number == 0:
                 channel = first or self.first_channel()
             visits.append(Visit(self._key(), at, self._pages(self._click(channel), self._page_count())))
-            gap_h = SHORTEST_GAP_H + self._rng.expovariate(1 / (MEAN_GAP_H * self._pace))
+            gap_h = SHORTEST_GAP_H + self._rng.expovariate(1 / self._mean_gap_h)
             at += timedelta(seconds=round(gap_h * 3600))
             if at > self._until:
                 break

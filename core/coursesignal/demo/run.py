@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from coursesignal.errors import ConfigurationError
 from coursesignal.runtime import Runtime
 from coursesignal.serve import ServerProcess
 from coursesignal.settings import Settings
+from coursesignal.tenancy import files
 
 PORTS_TO_TRY = 20
 
@@ -54,13 +56,15 @@ async def demo(settings: Settings, *, port: int | None, live: bool, days: int = 
 async def _prepared(
     settings: Settings, platforms: Platforms, notebook: Notebook, days: int
 ) -> tuple[Sequence[Premises], Mapping[str, Plan]]:
-    """Tables, accounts, connections and the history; returns what of it was written now, by tenant."""
+    """Tables, accounts, connections, tenants as their files say, the history; returns what of it is new, by tenant."""
     runtime = Runtime.prepare(settings)
     await runtime.migrate()
     await runtime.start()
     try:
         premises = await prepare(runtime, platforms, notebook)
         notebook.keep(settings.home)
+        wanted = files.read(settings.tenants_dir)
+        await files.apply(runtime.database, wanted, runtime.registry.plugins, runtime.registry.models)
         return premises, await _write_history(runtime, premises, notebook, days)
     finally:
         await runtime.stop()
@@ -69,11 +73,13 @@ async def _prepared(
 async def _furnished(
     http: httpx.AsyncClient, premises: Sequence[Premises], plans: Mapping[str, Plan], notebook: Notebook
 ) -> Sequence[Opened]:
-    """Every shop with its owner logged in, its numbers verified and its launches made."""
+    """Every shop with its owner logged in, its numbers verified, its launches made and advice sought."""
     shops = [await _opened(http, place, notebook) for place in premises]
     for shop in shops:
         await _verify(shop, plans.get(shop.premises.slug))
         await _add_launches(shop, notebook.until)
+        with contextlib.suppress(DemoFailed):  # an installation without the plugin
+            await shop.api.post("/api/recommendations/generate")
     return shops
 
 

@@ -25,7 +25,10 @@ VISITS_WEIGHTS = (62, 18, 9, 5, 3, 1.5, 1, 0.5)
 BUYS = {1: 0.004, 2: 0.016, 3: 0.032}
 """How likely a journey of so many visits ends in a sale; longer ones as MOST_LIKELY."""
 MOST_LIKELY = 0.055
-LAUNCH_CROWD, LAUNCH_BUYS = 1.9, 3.5
+LAUNCH_CROWD, LAUNCH_BUYS, LAUNCH_HURRY = 1.9, 2.6, 0.2
+"""How many more come and buy while something is new, and how much sooner they come back."""
+LAUNCH_PEOPLE = 500_000
+"""Number of the first person that a launch brings."""
 WEEKDAYS = (1.08, 1.1, 1.05, 1.0, 0.9, 0.85, 1.02)
 HOURS = (1, 1, 0.5, 0.5, 0.5, 1, 2, 4, 5, 6, 6, 6, 7, 6, 6, 6, 6, 7, 8, 9, 9, 7, 4, 2)
 
@@ -33,15 +36,16 @@ HOURS = (1, 1, 0.5, 0.5, 0.5, 1, 2, 4, 5, 6, 6, 6, 7, 6, 6, 6, 6, 7, 8, 9, 9, 7,
 def history(shop: Shop, until: datetime, *, seed: int = SEED, days: int = HISTORY_DAYS, crowd: float = 1.0) -> Plan:
     """``days`` days that end at ``until``; ``crowd`` scales how many people there are."""
     rng = random.Random(f"{seed}/{shop.slug}/history")  # noqa: S311 – a story, not a secret
-    teller = Teller(shop, rng, until)
+    usual = Teller(shop, rng, until)
+    eager = Teller(shop, rng, until, hurry=LAUNCH_HURRY, first_person=LAUNCH_PEOPLE)
     since = until - timedelta(days=days)
     visitors: list[Visitor] = []
     sales: list[Sale] = []
     for first_at, launch in _first_visits(shop, rng, since, until, crowd):
-        told = _somebody(teller, rng, first_at, launch)
+        told = _somebody(eager if launch else usual, rng, first_at, launch)
         visitors += told.visitors
         sales += told.sales
-    visitors += [teller.crawler(since + (until - since) * rng.random()) for _ in range(days)]
+    visitors += [usual.crawler(since + (until - since) * rng.random()) for _ in range(days)]
     return Plan(tuple(visitors), _numbered(_with_gift(sales)), since, until)
 
 

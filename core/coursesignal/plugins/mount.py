@@ -38,7 +38,7 @@ def _dependencies(host: Host, plugin: LoadedPlugin, routes: Routes) -> dict[str,
         return await open_context(host, _tenant(request).id, plugin.slug)
 
     def shell(request: Request[Any, Any, Any]) -> Any:
-        return DashboardShell(host, provide_caller(request), _tenant(request))
+        return DashboardShell(host, provide_caller(request), _tenant(request), plugin.slug)
 
     given = {"ctx": Provide(ctx)}
     return given | {"shell": Provide(shell, sync_to_thread=False)} if routes.area == "dashboard" else given

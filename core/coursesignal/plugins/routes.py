@@ -15,6 +15,7 @@ from coursesignal.connections.forms import form_schema
 from coursesignal.errors import NotFound
 from coursesignal.plugin import Tenant
 from coursesignal.plugins import forms
+from coursesignal.plugins.frame import ROUTES as FRAME
 from coursesignal.plugins.host import Host
 from coursesignal.plugins.loaded import LoadedPlugin, Quarantined, SettingsUnreadable
 from coursesignal.plugins.service import Wish, change
@@ -97,7 +98,7 @@ async def change_plugin(
     return await _line(host, tenant, slug)
 
 
-ROUTES = [list_plugins, get_plugin, change_plugin]
+ROUTES = [list_plugins, get_plugin, change_plugin, *FRAME]
 
 
 def _host(request: Request[Any, Any, Any]) -> Host:

@@ -11,6 +11,7 @@ from coursesignal.errors import NotFound
 from coursesignal.plugin import NavLink, Panel, PanelLink, Tenant, TenantLink
 from coursesignal.plugins.calls import PluginFault, call_plugin
 from coursesignal.plugins.context import open_context
+from coursesignal.plugins.frame import framed
 from coursesignal.plugins.gate import nav_for, panels_for
 from coursesignal.plugins.host import Host
 from coursesignal.plugins.loaded import LoadedPlugin
@@ -23,10 +24,11 @@ PANEL_TIMEOUT_S = 3.0
 class DashboardShell:
     """Implements :class:`coursesignal.plugin.Shell`."""
 
-    def __init__(self, host: Host, caller: Caller, tenant: Tenant) -> None:
+    def __init__(self, host: Host, caller: Caller, tenant: Tenant, here: str) -> None:
         self._host = host
         self._caller = caller
         self._tenant = tenant
+        self._here = here
         self._enabled: frozenset[str] | None = None
 
     @property
@@ -76,6 +78,18 @@ class DashboardShell:
             reason = f"returned {type(values).__name__} instead of a mapping"
             raise PluginFault(plugin, f"panel {slug}", reason, "Return the template's values.")
         return render(owner, panel.template, {**values, "tenant": self._tenant, "settings": ctx.settings})
+
+    async def page(self, title: str, content: str) -> str:
+        values = {
+            "title": title,
+            "tenant": self._tenant,
+            "tenants": [link for link in await self.tenants() if link.slug != self._tenant.slug],
+            "nav": await self.nav(),
+            "here": self._here,
+            "email": self.email,
+            "csrf_token": self.csrf_token,
+        }
+        return framed(content, values)
 
     async def _find(self, plugin: str, slug: str) -> tuple[LoadedPlugin, Panel]:
         owner = self._host.registry.by_slug.get(plugin)
