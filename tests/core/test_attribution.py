@@ -100,6 +100,20 @@ async def test_only_touches_within_the_lookback_and_before_the_purchase_count(ma
     assert [row["touch_id"] for row in rows] == [wanted]
 
 
+@pytest.mark.parametrize(("sold_at", "credited"), [(NOON, True), (NOON + timedelta(microseconds=300_000), False)])
+async def test_a_sale_told_in_whole_seconds_was_after_a_visit_in_that_second(
+    make_tenant: TenantMaker, sold_at: datetime, credited: bool
+) -> None:
+    shop = await make_tenant()
+    past = History(shop)
+    await past.visit("ann", NOON + timedelta(microseconds=400_000), "youtube", email="ann@example.com")
+    await past.sale("ann@example.com", 999, sold_at)
+    await past.credit()
+    async with shop.transaction() as conn:
+        found = await conn.fetchval("select count(*) > 0 from credits where tenant_id = $1", shop.id)
+    assert found is credited
+
+
 async def test_credited_and_unattributed_make_charges_less_refunds_for_every_model_and_day(
     make_tenant: TenantMaker,
 ) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from coursesignal.analytics.purchases import LINE_COLUMNS, TOP_TOUCH, line_fields
 from coursesignal.analytics.reading import Reading
+from coursesignal.attribution.paths import CLOSES_AT
 from coursesignal.errors import NotFound
 from coursesignal.plugin import AttributionModel
 from coursesignal.reports import (
@@ -51,12 +51,12 @@ _IDENTIFIERS = """
     select kind, value_key as value, evidence, confidence, first_seen_at from person_identifiers
     where tenant_id = $1 and person_id = $2 order by first_seen_at, kind, value_key"""
 
-_PATH = """
+_PATH = f"""
     select t.id, t.visitor_id, t.occurred_at, t.source, t.channel, t.medium, t.campaign, t.content, t.term, t.referrer,
            t.landing_url, t.is_direct
     from visitors v join touches t on t.tenant_id = $1 and t.visitor_id = v.id
-    where v.tenant_id = $1 and v.person_id = $2 and t.occurred_at <= $3
-    order by t.occurred_at desc, t.id desc limit $4"""
+    where v.tenant_id = $1 and v.person_id = $2 and t.occurred_at <= {CLOSES_AT.format(purchased_at="$3::timestamptz")}
+    order by t.occurred_at desc, t.id desc limit $4"""  # noqa: S608 – of constants
 
 _CREDITS = """
     select k.model, k.touch_id, t.source, t.channel, t.medium, t.campaign,
@@ -86,7 +86,7 @@ async def purchase(reading: Reading, purchase_id: UUID, models: Mapping[str, Att
         charges=tuple(charges),
         person=await _person(reading, row["person_id"]),
         lookback_days=reading.lookback_days,
-        path=await _path(reading, row["person_id"], charges, row["purchased_at"]),
+        path=await _path(reading, row["person_id"], row["purchased_at"]),
         credits=await _credits(reading, purchase_id, charges, models),
     )
 
@@ -99,15 +99,12 @@ async def _person(reading: Reading, person_id: UUID | None) -> PersonLine | None
     return PersonLine(**row, identifiers=tuple(Identifier(**found) for found in identifiers))
 
 
-async def _path(
-    reading: Reading, person_id: UUID | None, charges: list[ChargeLine], purchased_at: Any
-) -> tuple[PathTouch, ...]:
-    """The touches of all the buyer's visitors up to the first charge, oldest first."""
+async def _path(reading: Reading, person_id: UUID | None, purchased_at: datetime) -> tuple[PathTouch, ...]:
+    """The touches of all the buyer's visitors up to the purchase, oldest first."""
     if person_id is None:
         return ()
-    ends_at = charges[0].occurred_at if charges else purchased_at
-    opens_at = ends_at - timedelta(days=reading.lookback_days)
-    rows = await reading.conn.fetch(_PATH, reading.tenant.id, person_id, ends_at, MAX_TOUCHES)
+    opens_at = purchased_at - timedelta(days=reading.lookback_days)
+    rows = await reading.conn.fetch(_PATH, reading.tenant.id, person_id, purchased_at, MAX_TOUCHES)
     return tuple(PathTouch(**row, in_window=row["occurred_at"] >= opens_at) for row in reversed(rows))
 
 

@@ -1,4 +1,8 @@
-"""Journeys: the touches of all of a buyer's visitors before the purchase, within the tenant's lookback window."""
+"""Journeys: the touches of all of a buyer's visitors before the purchase, within the tenant's lookback window.
+
+Platforms tell a purchase's time in whole seconds, browsers a visit's in milliseconds: a purchase at a whole second happened some
+time in it, so a visit in the same second was before it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,15 @@ import asyncpg
 
 from coursesignal.plugin import Touch
 
-PATHS = """
+CLOSES_AT = """{purchased_at} + case when {purchased_at} = date_trunc('second', {purchased_at})
+    then interval '999999 microseconds' else interval '0' end"""
+"""SQL: the last moment a touch can have and still be on the way to a purchase at ``purchased_at``."""
+
+PATHS = f"""
     with wanted as (
         select p.id, p.person_id, p.purchased_at,
-               p.purchased_at - make_interval(days => t.lookback_days) as opens_at
+               p.purchased_at - make_interval(days => t.lookback_days) as opens_at,
+               {CLOSES_AT.format(purchased_at="p.purchased_at")} as closes_at
         from purchases p join tenants t on t.id = p.tenant_id
         where p.tenant_id = $1 and p.id = any($2)
     )
@@ -23,9 +32,9 @@ PATHS = """
     from wanted w
     left join (
         visitors v join touches x on x.tenant_id = v.tenant_id and x.visitor_id = v.id
-    ) on v.tenant_id = $1 and v.person_id = w.person_id and x.occurred_at between w.opens_at and w.purchased_at
+    ) on v.tenant_id = $1 and v.person_id = w.person_id and x.occurred_at between w.opens_at and w.closes_at
     order by w.id, x.occurred_at, x.id
-"""
+"""  # noqa: S608 – of constants
 
 
 @dataclass(slots=True)

@@ -100,7 +100,7 @@ class Teller:
 
     def visitor(self, first_at: datetime, count: int, *, lead: bool, first: Channel | None = None) -> Visitor:
         """Somebody who does not buy; a ``lead`` leaves an e-mail address. ``first`` brings the first visit."""
-        gives = self._rng.randrange(count) if lead else None
+        gives = self._rng.randrange(-(-count // 2)) if lead else None
         email, _ = person(next(self._people)) if lead else ("", "")
         visits = self._visits(first_at, count, lead_after=gives, first=first)
         if gives is not None:

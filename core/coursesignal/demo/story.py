@@ -97,7 +97,9 @@ def _somebody(teller: Teller, rng: random.Random, first_at: datetime, launch: La
     likely = BUYS.get(count, MOST_LIKELY) * first.buys * (LAUNCH_BUYS if launch else 1)
     if rng.random() < likely:
         return teller.buyer(first_at, count, _drawn(rng, launch), first=first, must_finish=True)
-    lead = rng.random() < (0.1 if count > 1 else 0.015)
+    lead = rng.random() < (0.12 if count > 1 else 0.03)
+    if lead:  # letters bring them back
+        count = min(count + rng.randint(1, 5), VISITS[-1])
     return Buyer((teller.visitor(first_at, count, lead=lead, first=first),), ())
 
 
