@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.attribution.paths import CLOSES_AT
 from coursesignal.errors import TooLittleData
 from coursesignal.plugin import AttributionModel, FittedAttributionModel, PathRecord, Touch
 
@@ -21,19 +22,19 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 # Journeys that are the same sequence of channels are one row. Whoever bought is in the first query with each purchase's journey;
 # the second has those who never bought, an unknown visitor being a journey of its own.
-_CONVERSIONS = """
+_CONVERSIONS = f"""
     with wanted as (
-        select p.id, p.person_id, p.purchased_at, p.purchased_at - make_interval(days => t.lookback_days) as opens_at
+        select p.id, p.person_id, {CLOSES_AT.format(purchased_at="p.purchased_at")} as closes_at, p.purchased_at - make_interval(days => t.lookback_days) as opens_at
         from purchases p join tenants t on t.id = p.tenant_id
         where p.tenant_id = $1 and p.charged_minor > 0 and p.person_id is not null
     ), journeys as (
         select (array_agg(x.channel order by x.occurred_at desc, x.id desc))[:$2] as channels
         from wanted w
         join visitors v on v.tenant_id = $1 and v.person_id = w.person_id
-        join touches x on x.tenant_id = $1 and x.visitor_id = v.id and x.occurred_at between w.opens_at and w.purchased_at
+        join touches x on x.tenant_id = $1 and x.visitor_id = v.id and x.occurred_at between w.opens_at and w.closes_at
         group by w.id
     )
-    select channels, count(*) as journeys from journeys group by channels order by channels"""
+    select channels, count(*) as journeys from journeys group by channels order by channels"""  # noqa: S608 – of constants
 
 _LOSSES = """
     with journeys as (
