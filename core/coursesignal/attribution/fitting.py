@@ -24,7 +24,8 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 # the second has those who never bought, an unknown visitor being a journey of its own.
 _CONVERSIONS = f"""
     with wanted as (
-        select p.id, p.person_id, {CLOSES_AT.format(purchased_at="p.purchased_at")} as closes_at, p.purchased_at - make_interval(days => t.lookback_days) as opens_at
+        select p.id, p.person_id, {CLOSES_AT.format(purchased_at="p.purchased_at")} as closes_at,
+            p.purchased_at - make_interval(days => t.lookback_days) as opens_at
         from purchases p join tenants t on t.id = p.tenant_id
         where p.tenant_id = $1 and p.charged_minor > 0 and p.person_id is not null
     ), journeys as (
