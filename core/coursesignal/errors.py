@@ -149,3 +149,11 @@ class Busy(Refused):
 
 class LeaseLost(CourseSignalError):
     """Another worker took this work over; roll back and stop."""
+
+
+class TooLittleData(CourseSignalError):
+    """A model has not enough to learn from yet; the message says what is missing."""
+
+    def __init__(self, what: str, have: int, need: int) -> None:
+        super().__init__(f"Needs at least {need} {what} to learn from; there are {have}.")
+        self.have, self.need = have, need

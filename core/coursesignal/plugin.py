@@ -18,7 +18,7 @@ from msgspec import Meta
 from coursesignal.currency import decimal_amount
 from coursesignal.db.ddl import ForeignKey, migration, tenant_table
 from coursesignal.db.ids import uuid7
-from coursesignal.errors import Conflict, CourseSignalError, FieldError, Invalid, NotFound
+from coursesignal.errors import Conflict, CourseSignalError, FieldError, Invalid, NotFound, TooLittleData
 from coursesignal.reports import (
     DailyReport,
     DrilldownReport,
@@ -100,6 +100,7 @@ __all__ = [
     "Tenant",
     "TenantDb",
     "TenantLink",
+    "TooLittleData",
     "Touch",
     "Unavailable",
     "WebhookRejected",
@@ -555,12 +556,18 @@ class AttributionModel(abc.ABC):
 
     @abc.abstractmethod
     def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
-        """Return one weight per touch of a path of at least one; they are ≥ 0 and sum to 1. Pure and deterministic."""
+        """Return one weight per touch of a path of at least one; they are ≥ 0 and sum to 1. Pure and deterministic.
+
+        Return nothing at all to credit nobody: the purchase then shows as unattributed under this model.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathRecord:
-    """A journey for fitting: its touches and how many times it ended in a purchase or not."""
+    """Journeys through the same channels in the same order: how many ended in a purchase and how many did not.
+
+    Their touches have a channel and an order; their times mean nothing.
+    """
 
     path: tuple[Touch, ...]
     conversions: int
@@ -572,7 +579,11 @@ class FittedAttributionModel(AttributionModel):
 
     @abc.abstractmethod
     def fit(self, paths: Iterable[PathRecord]) -> Mapping[str, Any]:
-        """Return what was learnt as JSON values; core stores it and hands it to :meth:`load`. Deterministic."""
+        """Return what was learnt as JSON values; core stores it and hands it to :meth:`load`. Deterministic.
+
+        Core asks every night, and credits a tenant's history again when the answer is another. Raises TooLittleData when there
+        is not enough to learn from: the tenant reads the message, and the model goes on with what it knew.
+        """
 
     @abc.abstractmethod
     def load(self, fitted: Mapping[str, Any]) -> AttributionModel:

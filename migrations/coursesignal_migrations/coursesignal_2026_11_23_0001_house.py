@@ -27,6 +27,11 @@ CONTROL = [
         currency text not null default 'USD' check (currency ~ '^[A-Z]{3}$'),
         default_model text not null default 'last_non_direct',
         lookback_days int not null default 90 check (lookback_days between 1 and 3650),
+        -- shares and half-life of the models that have some
+        half_life_days double precision not null default 7 check (half_life_days between 0.04 and 365),
+        first_share double precision not null default 0.4 check (first_share between 0 and 1),
+        last_share double precision not null default 0.4 check (last_share between 0 and 1),
+        check (first_share + last_share <= 1),
         status text not null default 'active' check (status in ('active', 'archived')),
         created_at timestamptz not null default now()
     )""",
@@ -522,6 +527,17 @@ ATTRIBUTION = [
         ],
         indexes=["purchase_id, model", "touch_id"],
     ),
+    # What a model that learns has learnt from the tenant's journeys, or why it has not.
+    *tenant_table(
+        "fitted_models",
+        """
+        model text not null,
+        fitted jsonb,
+        problem text,
+        fitted_at timestamptz not null default now()
+        """,
+        key="model",
+    ),
 ]
 
 JOBS = [
@@ -666,6 +682,7 @@ TABLES = [
     "saq_stats",
     "saq_jobs",
     "outbox",
+    "fitted_models",
     "credits",
     "charges",
     "purchase_items",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coursesignal.attribution.allocate import BadWeights, allocate, check_weights
-from coursesignal.attribution.models import CORE_MODELS
+from coursesignal.attribution.catalogue import CORE_MODELS
 from coursesignal.attribution.paths import Journey
 from coursesignal.attribution.service import compute
 from coursesignal.plugin import AttributionModel, Touch

@@ -24,7 +24,7 @@ CredentialsRejected Cron DailyReport DrilldownReport EmailTemplate Exporter Fiel
 ForeignKey Hit HostRefused Invalid Item Job NavItem NavLink NoSettings NotFound Page Panel PanelLink PathRecord
 Permission PlatformEvent PluginError PurchaseDetail PurchaseFacts RecentPurchases Recommendation RecommendationRule
 RefundTotal ReportPeriod Reports Routes Secret Settings SetupState Shell SourcesReport Summary Tenant TenantDb
-TenantLink Touch Unavailable WebhookRejected WebhookRequest decimal_amount hookimpl migration tenant_table uuid7
+TenantLink TooLittleData Touch Unavailable WebhookRejected WebhookRequest decimal_amount hookimpl migration tenant_table uuid7
 """
 """What plugins may import from coursesignal.plugin. Adding a name is a promise; taking one away breaks plugins."""
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from coursesignal_sample.fake import FakeSample
 
+from coursesignal.attribution.catalogue import CORE_MODELS
 from coursesignal.auth.callers import COOKIE
 from coursesignal.runtime import Runtime
 from coursesignal.testing.contexts import plugin_context
@@ -113,7 +114,7 @@ async def test_models_of_a_plugin_are_in_the_picker_where_it_is_on(
         answer = await client.get("/api/analytics/models", headers=tenant.headers)
         return {model["slug"] for model in answer.json()}
 
-    cores = {"first_touch", "last_touch", "last_non_direct", "linear"}
+    cores = {model.slug for model in CORE_MODELS}
     assert await models(having) == cores | {"sample_middle", "sample_learned"}
     assert await models(lacking) == cores
     refused = await client.get("/api/analytics/summary", params={"model": "sample_middle"}, headers=lacking.headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,12 +13,13 @@ from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
-from coursesignal.analytics import daily, journey, purchases, reconciliation, sources, summary
+from coursesignal.analytics import catalogue, daily, journey, purchases, reconciliation, sources, summary
+from coursesignal.analytics.compare import compare
 from coursesignal.analytics.export import MEDIA_TYPE, export
 from coursesignal.analytics.ledger import ledger
 from coursesignal.analytics.period import Wanted, asked
 from coursesignal.analytics.reading import reading
-from coursesignal.analytics.schemas import Ledger, ModelInfo, Reconciliation
+from coursesignal.analytics.schemas import Ledger, ModelComparison, ModelInfo, Reconciliation
 from coursesignal.auth.access import tenant as tenant_access
 from coursesignal.db.engine import Database
 from coursesignal.errors import FieldError, Invalid
@@ -168,12 +169,19 @@ async def get_models(
 ) -> list[ModelInfo]:
     """The tenant's default first."""
     async with reading(db, tenant, models) as about:
-        default = about.default_model
-    infos = [
-        ModelInfo(slug=model.slug, name=model.name, description=model.description, default=model.slug == default)
-        for model in models.values()
-    ]
-    return sorted(infos, key=lambda info: (not info.default, info.name))
+        return await catalogue.in_use(about, models)
+
+
+@get("/models/compare", summary="Revenue by source or channel under each model", operation_id="analyticsCompareModels")
+async def compare_models(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    models: NamedDependency[Models],
+    wanted: NamedDependency[Wanted],
+    by: Annotated[Literal["source", "channel"], QueryParameter(description="source or channel.")] = "source",
+) -> ModelComparison:
+    async with reading(db, tenant, models, wanted) as about:
+        return await compare(about, models, by)
 
 
 @get("/export", summary="A report as a file", operation_id="analyticsExport", media_type=MEDIA_TYPE)
@@ -210,7 +218,7 @@ ROUTES = [
         "/api/analytics",
         route_handlers=[
             get_summary, get_sources, get_drilldown, get_recent_purchases, get_daily_revenue, get_purchase, get_ledger,
-            get_reconciliation, get_models, get_export,
+            get_reconciliation, get_models, compare_models, get_export,
         ],
         dependencies={"wanted": Provide(provide_wanted)},
         tags=["analytics"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
@@ -17,6 +18,33 @@ class ModelInfo(Report, frozen=True, kw_only=True):
     name: str
     description: str
     default: bool
+    ready: bool
+    """False for a model that learns and has not yet; it credits nobody until then."""
+    problem: str | None
+    """Why it could not learn last night, in words for the tenant."""
+    learnt_at: datetime | None
+
+
+class ModelComparisonRow(Report, frozen=True, kw_only=True):
+    """Net revenue of one source or channel by model slug, with the range over the models that credit anything."""
+
+    name: str
+    channel: str
+    revenue_minor: Mapping[str, int]
+    lowest_minor: int
+    highest_minor: int
+
+
+class ModelComparison(Report, frozen=True, kw_only=True):
+    """Every model beside every other; for each: rows + unattributed = net revenue."""
+
+    from_: date = msgspec.field(name="from")
+    to: date
+    currency: str
+    models: tuple[str, ...]
+    rows: tuple[ModelComparisonRow, ...]
+    unattributed_minor: Mapping[str, int]
+    net_revenue_minor: int
 
 
 class LedgerCredit(Report, frozen=True, kw_only=True):

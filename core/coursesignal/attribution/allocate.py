@@ -16,8 +16,10 @@ class BadWeights(CourseSignalError):
 
 
 def check_weights(weights: Sequence[float], length: int) -> list[float]:
-    """The weights as finite floats ≥ 0, one per touch, summing to 1; raises BadWeights."""
+    """The weights as finite floats ≥ 0, one per touch, summing to 1, or none at all; raises BadWeights."""
     values = [float(weight) for weight in weights]
+    if not values:
+        return values
     if len(values) != length:
         raise BadWeights(f"returned {len(values)} weights for {length} touches")
     if not all(math.isfinite(value) for value in values):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from coursesignal.plugin import AttributionModel, Touch
@@ -61,4 +63,96 @@ class Linear(AttributionModel):
         return [1 / len(path)] * len(path)
 
 
-CORE_MODELS: tuple[AttributionModel, ...] = (FirstTouch(), LastTouch(), LastNonDirect(), Linear())
+class LinearPaid(AttributionModel):
+    """The same credit to every paid touch; to every touch when none was paid."""
+
+    slug = "linear_paid"
+    name = "Linear, paid only"
+    description = "Every paid touch gets the same share; when nothing was paid for, every touch does."
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        return shared([float(touch.is_paid) for touch in path]) or shared([1.0] * len(path))
+
+
+@dataclass(frozen=True)
+class PositionBased(AttributionModel):
+    """Fixed shares to the first and the last touch, the rest to those between; two touches share as first and last do."""
+
+    slug = "position_based"
+    name = "Position based"
+    description = "40 % to the first touch, 40 % to the last, the rest to those between."
+
+    first: float = 0.4
+    last: float = 0.4
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        between = len(path) - 2
+        middle = (1 - self.first - self.last) / between if between > 0 else 0.0
+        weights = [middle] * len(path)
+        weights[0] = self.first
+        weights[-1] = self.last if between >= 0 else 1.0
+        return shared(weights) or shared([1.0] * len(path))
+
+
+@dataclass(frozen=True)
+class TimeDecay(AttributionModel):
+    """A touch counts half as much for every half-life before the purchase; days are fractional."""
+
+    slug = "time_decay"
+    name = "Time decay"
+    description = "The nearer to the purchase, the more credit: half as much for every week before it."
+
+    half_life_days: float = 7.0
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        ages = [(purchased_at - touch.occurred_at).total_seconds() / 86_400 / self.half_life_days for touch in path]
+        newest = min(ages)  # the ratio counts: an old path must not round down to nothing
+        return shared([2.0 ** (newest - age) for age in ages])
+
+
+class WShaped(AttributionModel):
+    """30 % each to first touch, opt-in and last touch, the rest to the others; without an anchor or others, in proportion."""
+
+    slug = "w_shaped"
+    name = "W-shaped"
+    description = "30 % each to the first touch, the touch of the opt-in and the last one; the rest to the others."
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        anchors = [0, len(path) - 1, *(n for n, touch in enumerate(path) if touch.is_opt_in)][:3]
+        weights = [0.0] * len(path)
+        for anchor in anchors:
+            weights[anchor] += 0.3
+        others = [n for n in range(len(path)) if n not in anchors]
+        for n in others:
+            weights[n] = 0.1 / len(others)
+        return shared(weights)
+
+
+class OptIn(AttributionModel):
+    """All credit to the touch in whose visit the buyer first gave an e-mail address; none when nobody saw that."""
+
+    slug = "opt_in"
+    name = "Opt-in"
+    description = "All credit to the visit in which the buyer first gave an e-mail address."
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        return shared([float(touch.is_opt_in) for touch in path])
+
+
+def shared(weights: Sequence[float]) -> list[float]:
+    """The weights in proportion, summing to 1; nothing at all when all are 0."""
+    total = math.fsum(weights)
+    return [weight / total for weight in weights] if total > 0 else []
+
+
+RULE_MODELS: tuple[AttributionModel, ...] = (
+    FirstTouch(),
+    LastTouch(),
+    LastNonDirect(),
+    Linear(),
+    LinearPaid(),
+    PositionBased(),
+    WShaped(),
+    TimeDecay(),
+    OptIn(),
+)

@@ -18,6 +18,7 @@ import asyncpg
 
 from coursesignal.attribution.allocate import BadWeights, allocate, check_weights
 from coursesignal.attribution.paths import Journey, load_journeys
+from coursesignal.attribution.tuning import tuned
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import AttributionComputed
@@ -61,6 +62,7 @@ async def _credit_batch(
 ) -> None:
     # Two recomputes of one purchase at once would insert the same rows twice: the second waits here and then sees the first's.
     await lock_ledger(conn, tenant_id)
+    models = await tuned(conn, tenant_id, models)
     journeys = await load_journeys(conn, tenant_id, purchase_ids)
     charges = await conn.fetch(
         "select id, purchase_id, amount_minor from charges where tenant_id = $1 and purchase_id = any($2) order by id",

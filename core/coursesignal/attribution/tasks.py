@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
 
+from coursesignal.attribution.fitting import journeys_of, learn, learnable
 from coursesignal.attribution.service import credit, purchases_of
 from coursesignal.commerce.matching import match
 from coursesignal.db.locks import lock_ledger
@@ -23,6 +24,7 @@ def handlers(models: Models) -> dict[str, Handler]:
         "core.attribute_people": partial(_attribute_people, models),
         "core.attribute_purchases": partial(_attribute_purchases, models),
         "core.recredit": partial(_recredit, models),
+        "core.learn": partial(_learn, models),
     }
 
 
@@ -53,3 +55,13 @@ async def _recredit(models: Models, run: TaskRun) -> None:
         await credit(conn, tenant_id, ids, models)
         if len(ids) == BATCH:
             await enqueue(conn, tenant_id, "core.recredit", {"after": str(ids[-1])})
+
+
+async def _learn(models: Models, run: TaskRun) -> None:
+    """Have the learning models learn from the tenant's journeys; what is new credits the history again."""
+    tenant_id = run.task.tenant_id
+    async with run.db.tenant(tenant_id) as conn:
+        journeys = await journeys_of(conn, tenant_id)
+    async with run.effects() as conn:
+        if await learn(conn, tenant_id, learnable(models), journeys):
+            await enqueue(conn, tenant_id, "core.recredit", {})

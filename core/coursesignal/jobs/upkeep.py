@@ -9,6 +9,7 @@ from uuid import UUID
 
 from coursesignal.db.engine import Database
 from coursesignal.jobs.crons import Cron
+from coursesignal.jobs.outbox import enqueue
 
 BATCH = 5000
 PARTITIONS = """
@@ -44,6 +45,7 @@ def core_crons(db: Database) -> Sequence[Cron]:
         Cron("core.partitions", "7 * * * *", partial(_ensure_partitions, db)),
         Cron("core.spent", "23 * * * *", partial(_remove_spent, db)),
         Cron("core.outbox", "41 * * * *", partial(_prune_outbox, db)),
+        Cron("core.learn", "17 3 * * *", partial(_let_models_learn, db)),
     )
 
 
@@ -57,6 +59,15 @@ async def _remove_spent(db: Database, due: datetime) -> None:
     for statement in SPENT:
         async with db.control() as conn:
             await conn.execute(statement)
+
+
+async def _let_models_learn(db: Database, due: datetime) -> None:
+    """Attribution models that learn do so every night."""
+    async with db.control() as conn:
+        tenants = [row["id"] for row in await conn.fetch("select id from tenants where status = 'active'")]
+    for tenant_id in tenants:
+        async with db.tenant(tenant_id) as conn:
+            await enqueue(conn, tenant_id, "core.learn", {}, key=f"cron:core.learn:{due.isoformat()}")
 
 
 async def _prune_outbox(db: Database, due: datetime) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pluggy
 
-from coursesignal.attribution.models import CORE_MODELS
+from coursesignal.attribution.catalogue import CORE_MODELS
 from coursesignal.db.engine import ENGINE
 from coursesignal.db.migrate import MigrationSource
 from coursesignal.errors import PluginLoadError

@@ -13,6 +13,8 @@ from coursesignal.web.access import Role
 
 Text = Annotated[str, Meta(max_length=200)]
 Days = Annotated[int, Meta(ge=1, le=3650)]
+HalfLife = Annotated[float, Meta(ge=0.04, le=365, description="Of the time-decay model, in days.")]
+Share = Annotated[float, Meta(ge=0, le=1, description="Of the position-based model.")]
 RoleName = Annotated[Role, Meta(description="owner, admin, member or viewer")]
 
 
@@ -61,6 +63,9 @@ class TenantChange(Body, frozen=True, kw_only=True):
     currency: Text | None = None
     lookback_days: Days | None = None
     default_model: Text | None = None
+    half_life_days: HalfLife | None = None
+    first_share: Share | None = None
+    last_share: Share | None = None
 
 
 class TenantOut(TenantLine, frozen=True, kw_only=True):
@@ -70,6 +75,9 @@ class TenantOut(TenantLine, frozen=True, kw_only=True):
     currency: str
     lookback_days: int
     default_model: str
+    half_life_days: float
+    first_share: float
+    last_share: float
     agency: str | None
     created_at: datetime
 

@@ -32,8 +32,10 @@ INSERT = """
     insert into tenants (id, slug, name, agency_id, time_zone, currency) values ($1, $2, $3, $4, $5, $6)
     on conflict (slug) do nothing returning slug
 """
+CREDITED_BY = ("lookback_days", "half_life_days", "first_share", "last_share")
 READ = """
-    select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.created_at, a.slug as agency
+    select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.half_life_days,
+        t.first_share, t.last_share, t.created_at, a.slug as agency
     from tenants t left join agencies a on a.id = t.agency_id where t.id = $1
 """
 
@@ -109,15 +111,17 @@ async def read(conn: asyncpg.Connection, tenant_id: UUID, role: str) -> TenantOu
 async def change(
     conn: asyncpg.Connection, caller: Caller, tenant_id: UUID, wanted: TenantChange, models: Collection[str]
 ) -> None:
-    """Apply what is given; a new lookback window has every credit computed again. Raises Invalid and Conflict."""
+    """Apply what is given; what models credit by has every credit computed again. Raises Invalid and Conflict."""
     changes = {name: value for name in wanted.__struct_fields__ if (value := getattr(wanted, name)) is not None}
     _check_change(wanted, models)
     if not changes:
         return
     before = await conn.fetchrow("select * from tenants where id = $1 for update", tenant_id)
     assert before is not None
+    if changes.get("first_share", before["first_share"]) + changes.get("last_share", before["last_share"]) > 1:
+        raise Invalid(errors=[FieldError("firstShare", "firstShare and lastShare together must not be above 1.")])
     await _update(conn, tenant_id, changes)
-    if "lookback_days" in changes and changes["lookback_days"] != before["lookback_days"]:
+    if any(name in changes and changes[name] != before[name] for name in CREDITED_BY):
         await enqueue(conn, tenant_id, "core.recredit", {})
     detail = {name: {"from": before[name], "to": value} for name, value in changes.items() if before[name] != value}
     await audit.record(conn, tenant_id, caller, "tenant.changed", before["slug"], detail)

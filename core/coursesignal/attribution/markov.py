@@ -1,0 +1,144 @@
+"""Data-driven credit by removal effects on a Markov chain of channels (Anderl et al. 2016), by exact linear algebra.
+
+States are the last ``order`` channels of a journey (fewer at its head), conversion and loss. A channel's removal effect is the
+part of all conversions that is lost when every step to it leads nowhere. Within one journey each touch gets its channel's
+removal effect as weight. Over many journeys those credits do not sum to the channels' shares of the removal effects exactly;
+:func:`shares` gives the latter.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from coursesignal.attribution.models import shared
+from coursesignal.errors import TooLittleData
+from coursesignal.plugin import AttributionModel, FittedAttributionModel, PathRecord, Touch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MIN_CONVERSIONS = 50
+State = tuple[str, ...]
+START: State = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Journeys through the same channels: how many ended in a purchase and how many did not."""
+
+    channels: Sequence[str]
+    conversions: int
+    losses: int
+
+
+def walks_of(paths: Iterable[PathRecord]) -> list[Walk]:
+    """Journeys by their channels."""
+    return [Walk([touch.channel for touch in one.path], one.conversions, one.losses) for one in paths if one.path]
+
+
+@dataclass(slots=True)
+class Chain:
+    """How often one state was followed by another, by conversion (True) or by loss (False)."""
+
+    steps: dict[State, dict[State | bool, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+
+    def add(self, walk: Walk, order: int) -> None:
+        """Count a walk's steps."""
+        state = START
+        for channel in walk.channels:
+            after = (*state, channel)[-order:]
+            self.steps[state][after] += walk.conversions + walk.losses
+            state = after
+        self.steps[state][True] += walk.conversions
+        self.steps[state][False] += walk.losses
+
+
+def removal_effects(walks: Sequence[Walk], order: int) -> Mapping[str, float]:
+    """The part of conversions that is lost without each channel, by name; empty when nothing converts."""
+    import numpy as np
+
+    chain = Chain()
+    for walk in walks:
+        chain.add(walk, order)
+    states = [state for state, after in chain.steps.items() if sum(after.values())]
+    number = {state: n for n, state in enumerate(states)}
+    moves = np.zeros((len(states), len(states)))
+    converts = np.zeros(len(states))
+    for state, n in number.items():
+        total = sum(chain.steps[state].values())
+        for after, count in chain.steps[state].items():
+            if isinstance(after, tuple):
+                if after in number:
+                    moves[n, number[after]] = count / total
+            elif after:
+                converts[n] = count / total
+    everything = _conversion(moves, converts, np.ones(len(states), dtype=bool), number[START]) if states else 0.0
+    if everything <= 0:
+        return {}
+    newest = np.array([state[-1] if state else "" for state in states], dtype=object)
+    channels = sorted({channel for walk in walks for channel in walk.channels})
+    return {
+        channel: 1 - _conversion(moves, converts, newest != channel, number[START]) / everything for channel in channels
+    }
+
+
+def _conversion(moves: NDArray[Any], converts: NDArray[Any], kept: NDArray[Any], start: int) -> float:
+    """The probability to convert from ``start`` when only ``kept`` states can be entered."""
+    import numpy as np
+
+    within = moves[np.ix_(kept, kept)]
+    chances = np.linalg.solve(np.eye(len(within)) - within, converts[kept])
+    return float(chances[int(kept[:start].sum())])
+
+
+def shares(walks: Sequence[Walk], order: int) -> Mapping[str, float]:
+    """Each channel's share of all removal effects; they sum to 1."""
+    effects = removal_effects(walks, order)
+    total = sum(effects.values())
+    return {channel: effect / total for channel, effect in effects.items()} if total > 0 else {}
+
+
+@dataclass(frozen=True)
+class ByChannel(AttributionModel):
+    """Weights that were learnt per channel; a journey through channels without one shares evenly."""
+
+    slug: str  # type: ignore[misc]
+    name: str  # type: ignore[misc]
+    description: str  # type: ignore[misc]
+    weights: Mapping[str, float]
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        learnt = [max(0.0, self.weights.get(touch.channel, 0.0)) for touch in path]
+        return shared(learnt) or shared([1.0] * len(path))
+
+
+class Markov(FittedAttributionModel):
+    """Removal effects of order ``order``; before there is enough to learn from it credits nobody."""
+
+    def __init__(self, order: int) -> None:
+        self.order = order
+        self.slug = f"markov_{order}"  # type: ignore[misc]
+        self.name = f"Data-driven, Markov order {order}"  # type: ignore[misc]
+        self.description = (  # type: ignore[misc]
+            f"What would be lost without each channel, learnt from journeys with and without a purchase "
+            f"(removal effects, order {order}; within a journey in proportion to its channels' effects)."
+        )
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        return ()
+
+    def fit(self, paths: Iterable[PathRecord]) -> Mapping[str, Any]:
+        walks = walks_of(paths)
+        conversions = sum(walk.conversions for walk in walks)
+        if conversions < MIN_CONVERSIONS:
+            raise TooLittleData("purchases with a journey", conversions, MIN_CONVERSIONS)
+        if not any(walk.losses for walk in walks):
+            raise TooLittleData("journeys without a purchase", 0, 1)
+        return {"order": self.order, "effects": dict(removal_effects(walks, self.order))}
+
+    def load(self, fitted: Mapping[str, Any]) -> AttributionModel:
+        return ByChannel(self.slug, self.name, self.description, fitted["effects"])
