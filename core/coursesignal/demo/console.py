@@ -85,7 +85,8 @@ async def overview(shop: Shop, api: Api) -> None:
     heading(title)
     rows = [(row["source"], row["revenueMinor"]) for row in report["rows"] if row["revenueMinor"]][:TOP_SOURCES]
     others = total - report["unattributed"]["revenueMinor"] - sum(minor for _, minor in rows)
-    for name, minor in (*rows, ("other sources", others), ("unattributed", report["unattributed"]["revenueMinor"])):
+    rows += [("other sources", others)] if others else []
+    for name, minor in (*rows, ("unattributed", report["unattributed"]["revenueMinor"])):
         bar = "█" * max(0, round(BAR * minor / max(total, 1)))
         click.echo(f"  {name:<20} {amount(minor, shop.currency):>16}  {click.style(bar, fg='cyan')}")
     apart = sum(abs(row["differenceMinor"]) for row in reconciled["rows"])
