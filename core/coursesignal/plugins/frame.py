@@ -33,6 +33,11 @@ def framed(content: str, values: Mapping[str, object]) -> str:
     return _environment().get_template("frame.html").render({**values, **parts})
 
 
+def rendered(template: str, **values: object) -> str:
+    """The content of one of core's own pages."""
+    return _environment().get_template(template).render(values)
+
+
 @get(STYLE, opt=public(), summary="The style of a tenant's pages", operation_id="frameStyle", include_in_schema=False)
 async def frame_style() -> Response[Any]:
     return _asset("frame.css", "text/css; charset=utf-8")

@@ -84,12 +84,20 @@ class DashboardShell:
             "title": title,
             "tenant": self._tenant,
             "tenants": [link for link in await self.tenants() if link.slug != self._tenant.slug],
-            "nav": await self.nav(),
+            "nav": [*await self.nav(), *self._own_pages()],
             "here": self._here,
             "email": self.email,
             "csrf_token": self.csrf_token,
         }
         return framed(content, values)
+
+    def _own_pages(self) -> list[NavLink]:
+        """Core's two, after the plugins'."""
+        top = f"/app/{self._tenant.slug}"
+        return [
+            NavLink(plugin="connections", label="Connections", href=f"{top}/connections", icon="plug"),
+            NavLink(plugin="plugins", label="Plugins", href=f"{top}/plugins", icon="puzzle"),
+        ]
 
     async def _find(self, plugin: str, slug: str) -> tuple[LoadedPlugin, Panel]:
         owner = self._host.registry.by_slug.get(plugin)

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from coursesignal.db.ids import uuid7
+
 if TYPE_CHECKING:
     from coursesignal.testing.fixtures import ActingTenant
 
@@ -122,10 +124,14 @@ class History:
         return self.people[email]
 
     async def _connection(self, conn: Any, platform: str) -> UUID:
+        from coursesignal.connections.vault import new_webhook_key
+
         if platform not in self.connections:
-            self.connections[platform] = await conn.fetchval(
-                "insert into connections (tenant_id, platform, key_hash, sealed_key, account_id, account_name, state) "
-                "values ($1, $2, $3, ''::bytea, $4, 'Example School', 'ready') returning id",
-                self.tenant.id, platform, uuid4().bytes, str(uuid4()),
+            self.connections[platform] = connection_id = uuid7()
+            key = new_webhook_key(self.tenant.runtime.keys.box, self.tenant.id, connection_id)
+            await conn.execute(
+                "insert into connections (tenant_id, id, platform, key_hash, sealed_key, account_id, account_name, state) "
+                "values ($1, $2, $3, $4, $5, $6, 'Example School', 'ready')",
+                self.tenant.id, connection_id, platform, key.hash, key.sealed, str(uuid4()),
             )  # fmt: skip
         return self.connections[platform]

@@ -1,0 +1,160 @@
+"""The page on which a tenant sets itself up: the snippet for its website, and the platforms that sell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
+from litestar.params import FromPath, FromQuery
+
+from coursesignal.auth.access import browser
+from coursesignal.auth.callers import Caller
+from coursesignal.connections import connect as connecting
+from coursesignal.connections import consent, records, switch, sync
+from coursesignal.connections.forms import form_schema, read_form
+from coursesignal.connections.house import House
+from coursesignal.connections.status import connection_status, sync_status
+from coursesignal.errors import NotFound, Refused
+from coursesignal.plugin import Connector, ConsentConnector, Tenant
+from coursesignal.plugins.context import house_of
+from coursesignal.plugins.fields import entered, form_fields
+from coursesignal.plugins.frame import rendered
+from coursesignal.plugins.host import Host
+from coursesignal.plugins.own_pages import DONE, Asked, form_values, host_of, moment_of, seen, shown
+from coursesignal.tracking import script, sites
+from coursesignal.tracking.status import script_info
+
+
+@get(
+    "/app/{tenant_slug:str}/connections",
+    opt=browser("viewer"),
+    summary="The set-up as a page",
+    operation_id="connectionsPage",
+    media_type=MediaType.HTML,
+    include_in_schema=False,
+)
+async def connections_page(
+    request: Asked, caller: NamedDependency[Caller], tenant: NamedDependency[Tenant], done: FromQuery[str] = ""
+) -> Response[str]:
+    return await _connections(host_of(request), caller, tenant, said=DONE.get(done, ""))
+
+
+@post(
+    "/app/{tenant_slug:str}/connections/{platform:str}",
+    opt=browser("admin"),
+    summary="Connect, sync or disconnect from the page",
+    operation_id="changeConnectionFromPage",
+    include_in_schema=False,
+)
+async def change_connection(
+    request: Asked, caller: NamedDependency[Caller], tenant: NamedDependency[Tenant], platform: FromPath[str]
+) -> Response[Any]:
+    host = host_of(request)
+    connector = host.registry.connectors.get(platform)
+    if connector is None:
+        raise NotFound
+    form = dict(await request.form())
+    try:
+        to = await _carry_out(house_of(host), caller, tenant, connector, form)
+    except NotFound:
+        raise
+    except Refused as error:
+        return await _connections(host, caller, tenant, refused=error, about=platform, form=form)
+    if to is not None:
+        return await _connections(host, caller, tenant, about=platform, go_on=to)
+    return seen(f"/app/{tenant.slug}/connections?done={form['do']}")
+
+
+async def _carry_out(
+    house: House, caller: Caller, tenant: Tenant, connector: Connector[Any], form: Mapping[str, Any]
+) -> str | None:
+    """Do what the form asks; the platform's consent page when it goes on there.
+
+    That address is shown as a link: our security policy lets no form of ours end on another site.
+    """
+    match form.get("do"):
+        case "connect" if isinstance(connector, ConsentConnector):
+            assert caller.session_id is not None and caller.user_id is not None, "pages are for people"
+            return await consent.begin(house, tenant, connector, session_id=caller.session_id, user_id=caller.user_id)
+        case "connect":
+            async with house.db.tenant(tenant.id) as conn:
+                await switch.require_granted(conn, tenant.id, connector.slug)
+            values = entered(form_schema(connector.credentials), form, {})
+            await connecting.connect(house, caller, tenant, connector, read_form(connector.credentials, values))
+        case "sync":
+            async with house.db.tenant(tenant.id) as conn:
+                await sync.start(conn, tenant.id, (await records.current(conn, tenant.id, connector.slug)).id)
+        case "disconnect":
+            await connecting.disconnect(house, caller, tenant, connector)
+        case _:
+            raise NotFound
+    return None
+
+
+async def _connections(
+    host: Host,
+    caller: Caller,
+    tenant: Tenant,
+    *,
+    said: str = "",
+    refused: Refused | None = None,
+    about: str = "",
+    form: Mapping[str, Any] | None = None,
+    go_on: str = "",
+) -> Response[str]:
+    async with host.database.tenant(tenant.id) as conn:
+        site = await sites.default_site(conn, tenant.id)
+        url = script.script_url(host.settings.base_url)
+        tracking = await script_info(conn, tenant, site, url, datetime.now(UTC))
+    platforms = [
+        found
+        for connector in host.registry.connectors.values()
+        if (found := await _platform(house_of(host), tenant, connector, form if connector.slug == about else None))
+    ]
+    content = rendered(
+        "connections.html",
+        tenant=tenant,
+        tracking=tracking,
+        snippet=script.snippet(host.settings.base_url, site.site_key),
+        instructions=script.INSTRUCTIONS,
+        platforms=platforms,
+        moment=moment_of(tenant),
+        go_on=go_on,
+        **form_values(caller, said, refused, about),
+    )
+    return await shown(host, caller, tenant, "connections", "Connections", content, refused)
+
+
+async def _platform(
+    house: House, tenant: Tenant, connector: Connector[Any], form: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """What the page shows of one platform; None for one that is not granted."""
+    try:
+        how = await connection_status(house, tenant, connector.slug)
+    except NotFound:
+        return None
+    progress = None
+    async with house.db.tenant(tenant.id) as conn:
+        if how.connected:
+            try:
+                progress = await sync_status(conn, tenant.id, connector.slug)
+            except NotFound:
+                progress = None
+    schema = form_schema(connector.credentials)
+    by_form = not isinstance(connector, ConsentConnector)
+    return {
+        "slug": connector.slug,
+        "name": connector.name,
+        "how": how,
+        "progress": progress,
+        "fields": form_fields(schema, form or {}) if by_form else [],
+        "help": connector.help,
+        "webhook_help": connector.webhook_help,
+    }
+
+
+ROUTES = [connections_page, change_connection]
