@@ -40,7 +40,7 @@ def rendered(template: str, **values: object) -> str:
 
 @get(STYLE, opt=public(), summary="The style of a tenant's pages", operation_id="frameStyle", include_in_schema=False)
 async def frame_style() -> Response[Any]:
-    return _asset("frame.css", "text/css; charset=utf-8")
+    return _asset("frame.css", "text/css")
 
 
 @get(ICON, opt=public(), summary="The icon of a tenant's pages", operation_id="frameIcon", include_in_schema=False)

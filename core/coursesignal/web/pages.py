@@ -28,13 +28,13 @@ def page(
     """The template ``<area>/<name>`` rendered as an answer."""
     area, _, name = template.partition("/")
     html = _environment().get_template(f"{area}/templates/{name}").render({**values, "style": STYLE})
-    return Response(html, status_code=status, media_type="text/html; charset=utf-8", headers=dict(headers))
+    return Response(html, status_code=status, media_type="text/html", headers=dict(headers))
 
 
 @get(STYLE, opt=public(), summary="The style of core's pages", operation_id="houseStyle", include_in_schema=False)
 async def house_style() -> Response[bytes]:
     css = (files("coursesignal.web") / "static" / "house.css").read_bytes()
-    return Response(css, media_type="text/css; charset=utf-8", headers={"cache-control": "public, max-age=3600"})
+    return Response(css, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
 
 
 ROUTES = [house_style]
