@@ -81,8 +81,8 @@ async def test_what_is_no_submission_is_answered_400_as_a_problem(client: httpx.
         ({"events": [{**GOOD, "at": "2026-01-01T00:00:00"}]}, "events[0].at"),
         ({"events": [{**GOOD, "at": 2**70}]}, "events[0].at"),
         ({"events": [{**GOOD, "props": [1]}]}, "events[0].props"),
-        ({"events": [{**GOOD, "tenantId": VISITOR}]}, "events[0]"),
-        ({"role": "owner"}, ""),
+        ({"events": [{**GOOD, "tenantId": VISITOR}]}, "events[0].tenantId"),
+        ({"role": "owner"}, "role"),
     ],
 )
 async def test_a_malformed_field_is_named(

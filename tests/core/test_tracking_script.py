@@ -122,7 +122,7 @@ async def test_a_site_is_added_restricted_renamed_given_a_new_key_and_ended(
         ({"name": "Blog", "allowedHosts": ["https://example.com/"]}, "allowedHosts.0"),
         ({"name": "Blog", "allowedHosts": ["example.com", "not a host"]}, "allowedHosts.1"),
         ({"name": "", "allowedHosts": []}, "name"),
-        ({"name": "Blog", "publicKey": "mine"}, ""),
+        ({"name": "Blog", "publicKey": "mine"}, "publicKey"),
     ],
 )
 async def test_what_is_wrong_with_a_site_is_named(

@@ -127,26 +127,37 @@ class Mailer:
         self._post: Mailbox | Server = (
             Mailbox(settings.mail_dir) if settings.smtp_url is None else Server(settings.smtp_url)
         )
-        self._soon: asyncio.Task[int] | None = None
+        self._soon: asyncio.Task[None] | None = None
+        self._asked = False
 
     def deliver_soon(self) -> None:
-        """Deliver in the background what is due now; a running delivery is enough."""
+        """Deliver in the background what is due now; a running delivery looks once more."""
+        self._asked = True
         if self._soon is None or self._soon.done():
             self._soon = asyncio.create_task(self._deliver_quietly(), name="deliver mails")
 
     async def deliver_due(self) -> int:
-        """Try every due mail once and return how many were sent; failures are kept for later."""
+        """Try every due mail once and return how many were sent; failures are kept for later.
+
+        What is being delivered in the background is waited for.
+        """
+        if self._soon is not None and not self._soon.done():
+            await asyncio.wait([self._soon])
+        return await self._deliver_all()
+
+    async def _deliver_all(self) -> int:
         sent = 0
         while (mail := await self._lease()) is not None:
             sent += await self._deliver(mail)
         return sent
 
-    async def _deliver_quietly(self) -> int:
+    async def _deliver_quietly(self) -> None:
         try:
-            return await self.deliver_due()
+            while self._asked:
+                self._asked = False
+                await self._deliver_all()
         except Exception as error:
             log.warning("mails wait, the database does not answer: %s", reason(error))
-            return 0
 
     async def _lease(self) -> LeasedMail | None:
         async with self._database.control() as conn:
