@@ -154,7 +154,9 @@ async def test_an_agencys_people_have_their_role_on_its_tenants_until_they_are_r
     headers = bearer(await access_token(installation, helper), shop["slug"])
     assert (await client.get("/api/script/info", headers=headers)).status_code == 200
     assert (await client.get("/api/audit", headers=headers)).status_code == 403, "a viewer of the agency is one there"
-    assert (await client.get("/api/script/info", headers=bearer(outsider.access_token, shop["slug"]))).status_code == 404
+    assert (
+        await client.get("/api/script/info", headers=bearer(outsider.access_token, shop["slug"]))
+    ).status_code == 404
 
     removed = await client.delete(f"/api/agencies/{agency['slug']}/members/{helper}", headers=boss.headers)
     assert removed.status_code == 204

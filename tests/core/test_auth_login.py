@@ -109,7 +109,9 @@ async def test_a_known_address_is_answered_like_an_unknown_one_and_its_owner_get
         ({"verified": True}, "verified"),
     ],
 )
-async def test_a_wrong_sign_up_is_refused_at_its_field(client: httpx.AsyncClient, change: dict[str, Any], path: str) -> None:
+async def test_a_wrong_sign_up_is_refused_at_its_field(
+    client: httpx.AsyncClient, change: dict[str, Any], path: str
+) -> None:
     body = {"email": "wrong@example.com", "password": PASSWORD, "tenantName": "Courses", **change}
     answer = await client.post("/api/auth/signup", json=body)
     assert answer.status_code == 422, answer.text
@@ -144,7 +146,9 @@ async def test_each_link_brings_the_password_of_its_own_sign_up(client: httpx.As
     assert (await client.post("/api/auth/verify-email", json={"token": theirs})).status_code == 400
     login = {"email": who, "password": "the attacker's password"}
     assert (await client.post("/api/auth/login", json=login)).status_code == 401
-    assert (await client.post("/api/auth/login", json={**login, "password": "the victim's password"})).status_code == 200
+    assert (
+        await client.post("/api/auth/login", json={**login, "password": "the victim's password"})
+    ).status_code == 200
 
 
 async def test_every_wrong_pair_is_answered_with_one_text(client: httpx.AsyncClient, make_tenant: TenantMaker) -> None:
@@ -194,7 +198,9 @@ async def test_guessing_a_password_is_slowed_and_never_locks_the_account(
     assert stopped.status_code == 429
     assert 0 < int(stopped.headers["retry-after"]) <= 300
     async with installation.database.control() as conn:
-        await conn.execute("update rate_limits set window_start = window_start - interval '5 minutes' where bucket like 'login:%'")
+        await conn.execute(
+            "update rate_limits set window_start = window_start - interval '5 minutes' where bucket like 'login:%'"
+        )
     assert (await client.post("/api/auth/login", json=right)).status_code == 200
 
 
@@ -296,7 +302,9 @@ async def test_logging_out_without_anything_is_no_mistake(client: httpx.AsyncCli
     assert (await client.post("/api/auth/logout", json={"refreshToken": "never-was"})).status_code == 204
 
 
-@pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Bearer x", "Basic eDp5", "Bearer csk_unknown", "Bearer a.b.c"])
+@pytest.mark.parametrize(
+    "value", ["", "Bearer", "Bearer ", "Bearer x", "Basic eDp5", "Bearer csk_unknown", "Bearer a.b.c"]
+)
 async def test_a_credential_that_is_none_is_401_with_one_text(client: httpx.AsyncClient, value: str) -> None:
     answer = await client.get("/api/auth/me", headers={"authorization": value})
     assert answer.status_code == 401

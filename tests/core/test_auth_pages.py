@@ -75,7 +75,9 @@ async def test_logging_in_sets_a_cookie_that_scripts_and_other_hosts_cannot_have
 
 
 async def test_a_wrong_pair_shows_the_form_again(client: httpx.AsyncClient, someone: ActingTenant) -> None:
-    answer = await client.post("/login", data={"email": someone.email, "password": "wrong", "next": "/app/x/y"}, headers=SAME)
+    answer = await client.post(
+        "/login", data={"email": someone.email, "password": "wrong", "next": "/app/x/y"}, headers=SAME
+    )
     assert answer.status_code == 401
     assert "password is wrong" in answer.text and 'value="/app/x/y"' in answer.text
     assert "set-cookie" not in answer.headers
@@ -141,7 +143,9 @@ def test_a_next_that_could_lead_elsewhere_leads_home(wanted: str) -> None:
     assert safe_next(wanted) == "/"
 
 
-@pytest.mark.parametrize("wanted", ["/app/nora/dashboard", "/app/nora/launches/0198-7?range=30d&source=you%20tube", "/app/a/b/"])
+@pytest.mark.parametrize(
+    "wanted", ["/app/nora/dashboard", "/app/nora/launches/0198-7?range=30d&source=you%20tube", "/app/a/b/"]
+)
 def test_a_page_of_ours_is_a_good_next(wanted: str) -> None:
     assert safe_next(wanted) == wanted
 
@@ -184,8 +188,12 @@ async def test_a_text_plain_body_by_cookie_is_refused(client: httpx.AsyncClient,
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}, {"origin": "null"}])
-@pytest.mark.parametrize("path", ["/login", "/signup", "/forgot-password", "/reset-password", "/verify-email", "/accept-invite"])
+@pytest.mark.parametrize(
+    "headers", [{"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}, {"origin": "null"}]
+)
+@pytest.mark.parametrize(
+    "path", ["/login", "/signup", "/forgot-password", "/reset-password", "/verify-email", "/accept-invite"]
+)
 async def test_forms_of_other_sites_are_refused(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> None:
     answer = await client.post(path, data={"email": "x@example.com", "password": PASSWORD}, headers=headers)
     assert answer.status_code == 403
@@ -262,7 +270,15 @@ async def test_who_belongs_nowhere_is_told_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "path", ["/login", "/signup", "/forgot-password", "/reset-password?token=x", "/verify-email?token=x", "/accept-invite?token=x"]
+    "path",
+    [
+        "/login",
+        "/signup",
+        "/forgot-password",
+        "/reset-password?token=x",
+        "/verify-email?token=x",
+        "/accept-invite?token=x",
+    ],
 )
 async def test_pages_carry_no_script_and_fit_a_phone(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
@@ -276,7 +292,9 @@ async def test_pages_carry_no_script_and_fit_a_phone(client: httpx.AsyncClient, 
     assert style and (await client.get(style.group(1))).headers["content-type"].startswith("text/css")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"email=%ff&password=%00", b"email=a&email=b&password[]=1", b"x" * 5000, b""])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"email=%ff&password=%00", b"email=a&email=b&password[]=1", b"x" * 5000, b""]
+)
 async def test_a_form_of_nonsense_is_refused_without_an_error(client: httpx.AsyncClient, content: bytes) -> None:
     headers: dict[str, Any] = {**SAME, "content-type": "application/x-www-form-urlencoded"}
     answer = await client.post("/login", content=content, headers=headers)

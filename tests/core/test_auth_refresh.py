@@ -89,15 +89,21 @@ async def test_an_expired_family_is_not_refreshed(
 ) -> None:
     first = await log_in(client, someone)
     async with installation.database.control() as conn:
-        await conn.execute("update auth_sessions set expires_at = now() - interval '1 second' where user_id = $1", someone.owner_id)
+        await conn.execute(
+            "update auth_sessions set expires_at = now() - interval '1 second' where user_id = $1", someone.owner_id
+        )
     assert (await refresh(client, first["refreshToken"])).status_code == 401
     assert not await works(client, first["accessToken"])
 
 
-async def test_no_family_outlives_ninety_days(client: httpx.AsyncClient, someone: ActingTenant, installation: Runtime) -> None:
+async def test_no_family_outlives_ninety_days(
+    client: httpx.AsyncClient, someone: ActingTenant, installation: Runtime
+) -> None:
     first = await log_in(client, someone)
     async with installation.database.control() as conn:
-        await conn.execute("update auth_sessions set created_at = now() - interval '89 days' where user_id = $1", someone.owner_id)
+        await conn.execute(
+            "update auth_sessions set created_at = now() - interval '89 days' where user_id = $1", someone.owner_id
+        )
     assert (await refresh(client, first["refreshToken"])).status_code == 200
     async with installation.database.control() as conn:
         left = await conn.fetchval(

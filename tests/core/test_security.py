@@ -66,7 +66,14 @@ def test_a_changed_or_foreign_value_does_not_open(tmp_path: Path) -> None:
     box = ring(tmp_path).box
     place = aad(None, "t", "c", 1)
     sealed = box.seal(b"secret", place)
-    for changed in (b"", b"\x01", sealed[:-1], sealed[:-1] + bytes([sealed[-1] ^ 1]), b"\x02" + sealed[1:], b"\x01" * 60):
+    for changed in (
+        b"",
+        b"\x01",
+        sealed[:-1],
+        sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        b"\x02" + sealed[1:],
+        b"\x01" * 60,
+    ):
         with pytest.raises(CannotOpen):
             box.open(changed, place)
     with pytest.raises(CannotOpen):
@@ -97,7 +104,9 @@ async def test_passwords_are_argon2id_and_nobody_has_none() -> None:
     assert needs_rehash("$argon2id$v=19$m=4096,t=1,p=1$c2FsdHNhbHQ$" + "A" * 43)
 
 
-@pytest.mark.parametrize("password", ["", "short", "password123", "Password123", "aaaaaaaaaaaa", "1234567890", "x" * 2000])
+@pytest.mark.parametrize(
+    "password", ["", "short", "password123", "Password123", "aaaaaaaaaaaa", "1234567890", "x" * 2000]
+)
 def test_weak_passwords_are_refused_with_a_reason(password: str) -> None:
     assert weakness(password)
 

@@ -49,7 +49,8 @@ _EVENTS = """
 insert into events (tenant_id, event_id, occurred_at, site_id, visitor_id, type, url, user_agent, ip_hash, processed_at,
     session_id, verdict)
 select $1, md5('event' || n)::uuid, now() - make_interval(secs => (n::bigint * 104729) % $5::int), $4,
-    md5('visitor' || 1 + n % $6::int)::uuid, 'pageview', 'https://www.example.com/page-' || n % 500, 'Mozilla/5.0', '', now(), null, 'ok'
+    md5('visitor' || 1 + n % $6::int)::uuid, 'pageview', 'https://www.example.com/page-' || n % 500,
+    'Mozilla/5.0', '', now(), null, 'ok'
 from generate_series($2::int, $3) n
 """
 _PURCHASES = f"""
@@ -62,8 +63,8 @@ from generate_series($2::int, $3) n
 """  # noqa: S608 – of constants
 _CHARGES = """
 insert into charges (tenant_id, purchase_id, connection_id, external_id, kind, amount_minor, currency, occurred_at)
-select $1, md5('purchase' || n)::uuid, p.connection_id, kind || n, kind, case kind when 'sale' then 1 else -1 end * p.charged_minor,
-    'USD', p.purchased_at + case kind when 'sale' then interval '0' else interval '1 hour' end
+select $1, md5('purchase' || n)::uuid, p.connection_id, kind || n, kind,
+    case kind when 'sale' then 1 else -1 end * p.charged_minor, 'USD', p.purchased_at + case kind when 'sale' then interval '0' else interval '1 hour' end
 from generate_series($2::int, $3) n
 join purchases p on p.tenant_id = $1 and p.id = md5('purchase' || n)::uuid
 cross join lateral unnest(case when n % 20 = 0 then array['sale', 'refund'] else array['sale'] end) kind

@@ -61,7 +61,9 @@ async def _guarded(check: Callable[[Runtime], Awaitable[Finding]], runtime: Runt
     try:
         return await asyncio.wait_for(check(runtime), 20)
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
-        mend = "Run `coursesignal migrate up` once, which makes the roles, with the same keys.json that this process has."
+        mend = (
+            "Run `coursesignal migrate up` once, which makes the roles, with the same keys.json that this process has."
+        )
         return Finding(name, False, str(error), mend)
     except Exception as error:  # a check reports whatever is wrong
         mend = "Is the address right, is the server up, and may this machine reach it?"

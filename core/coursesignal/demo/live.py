@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
+
 from coursesignal.demo import console, story, traffic
-from coursesignal.demo.api import Api, until
+from coursesignal.demo.api import Api, DemoFailed, until
 from coursesignal.demo.journeys import Buyer
 from coursesignal.demo.platforms import sell
 from coursesignal.demo.world import Premises
@@ -35,19 +38,24 @@ class Stage:
 
     async def play(self) -> None:
         """Visitors and sales until cancelled."""
-        await asyncio.gather(self._visitors(), self._sales())
+        await asyncio.gather(self._again(self._passing, VISITOR_EVERY_S), self._again(self._selling, SALE_EVERY_S))
 
-    async def _visitors(self) -> None:
+    async def _again(self, act: Callable[[], Awaitable[None]], every_s: tuple[float, float]) -> None:
+        """Act now and then; what fails, as while the web process is started again, is told and not repeated."""
         while True:
-            await self._visit(buys=False)
-            await asyncio.sleep(self.rng.uniform(*VISITOR_EVERY_S))
+            try:
+                await act()
+            except (httpx.TransportError, DemoFailed) as error:
+                self._say(str(error) or type(error).__name__)
+            await asyncio.sleep(self.rng.uniform(*every_s))
 
-    async def _sales(self) -> None:
-        while True:
-            await self.sale()
-            if self.rng.random() < REFUND_CHANCE:
-                await self.refund()
-            await asyncio.sleep(self.rng.uniform(*SALE_EVERY_S))
+    async def _passing(self) -> None:
+        await self._visit(buys=False)
+
+    async def _selling(self) -> None:
+        await self.sale()
+        if self.rng.random() < REFUND_CHANCE:
+            await self.refund()
 
     async def _visit(self, *, buys: bool) -> Buyer:
         """Somebody comes; their browser posts what it saw."""

@@ -33,7 +33,9 @@ def open_queue(settings: Settings, app_url: str, *, connections: int = 6, name: 
 async def connect(queue: Queue) -> None:
     """Make the queue usable."""
     await queue.connect()
-    if isinstance(queue, RedisQueue):  # a first sweep beside running jobs, with a cold script cache, takes them for stuck
+    if isinstance(
+        queue, RedisQueue
+    ):  # a first sweep beside running jobs, with a cold script cache, takes them for stuck
         await queue.sweep(abort=0.1)
 
 

@@ -15,7 +15,7 @@ from coursesignal.jobs import leases, mail, outbox
 from coursesignal.jobs.bells import Bell, Listener
 from coursesignal.jobs.crons import Cron, Scheduler
 from coursesignal.jobs.mail import Mailer
-from coursesignal.jobs.queue import FUNCTION, connect, open_queue, slip_of
+from coursesignal.jobs.queue import FUNCTION, open_queue, slip_of
 from coursesignal.jobs.relay import Relay
 from coursesignal.jobs.retries import reason
 from coursesignal.jobs.running import LEASE_S, TASK_TIMEOUT_S, Runner

@@ -255,10 +255,14 @@ class FakePlatform(abc.ABC):
 
     def _buyer(self, email: str, name: str) -> Buyer:
         first = email.split("@", 1)[0].replace(".", " ").title()
-        return self._buyers.setdefault(email.lower(), Buyer(self._first + 501 + len(self._buyers), email, name or first))
+        return self._buyers.setdefault(
+            email.lower(), Buyer(self._first + 501 + len(self._buyers), email, name or first)
+        )
 
     def _product(self, title: str, recurring: bool) -> Product:
-        return self._products.setdefault((title, recurring), Product(self._first + 33 + len(self._products), title, recurring))
+        return self._products.setdefault(
+            (title, recurring), Product(self._first + 33 + len(self._products), title, recurring)
+        )
 
     # -- pushing -------------------------------------------------------------------------------------------------------
 
