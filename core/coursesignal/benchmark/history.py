@@ -64,7 +64,8 @@ from generate_series($2::int, $3) n
 _CHARGES = """
 insert into charges (tenant_id, purchase_id, connection_id, external_id, kind, amount_minor, currency, occurred_at)
 select $1, md5('purchase' || n)::uuid, p.connection_id, kind || n, kind,
-    case kind when 'sale' then 1 else -1 end * p.charged_minor, 'USD', p.purchased_at + case kind when 'sale' then interval '0' else interval '1 hour' end
+    case kind when 'sale' then 1 else -1 end * p.charged_minor, 'USD',
+    p.purchased_at + case kind when 'sale' then interval '0' else interval '1 hour' end
 from generate_series($2::int, $3) n
 join purchases p on p.tenant_id = $1 and p.id = md5('purchase' || n)::uuid
 cross join lateral unnest(case when n % 20 = 0 then array['sale', 'refund'] else array['sale'] end) kind
