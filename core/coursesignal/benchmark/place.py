@@ -19,6 +19,7 @@ from uuid import UUID
 
 import httpx
 import msgspec
+import psutil
 
 from coursesignal.db.embedded import EmbeddedServer
 from coursesignal.errors import ConfigurationError
@@ -60,13 +61,29 @@ def temporary_settings(settings: Settings) -> Iterator[Settings]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class WebProcess:
+    """A web process of the installation, all plugins loaded; ``booted_s`` is from its start to its first answer."""
+
+    base_url: str
+    pid: int
+    booted_s: float
+
+    @property
+    def resident_bytes(self) -> int:
+        """Memory it holds now."""
+        resident: int = psutil.Process(self.pid).memory_info().rss
+        return resident
+
+
 @contextlib.contextmanager
-def web_process(settings: Settings) -> Iterator[str]:
-    """One web process of the installation on the first core, ready; yields its address."""
+def web_process(settings: Settings) -> Iterator[WebProcess]:
+    """One web process of the installation on the first core, ready."""
     env = {**os.environ, **environment(settings)}
-    with _process([sys.executable, "-m", "coursesignal", "web"], env):
+    started = time.monotonic()
+    with _process([sys.executable, "-m", "coursesignal", "web"], env) as process:
         _wait_for(f"{settings.base_url}/health/ready")
-        yield settings.base_url
+        yield WebProcess(settings.base_url, process.pid, time.monotonic() - started)
 
 
 @contextlib.contextmanager
@@ -117,11 +134,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str], env: Mapping[str, str]) -> Iterator[None]:
+def _process(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(list(command), env=dict(env))
     try:
         pin(process.pid, 0)
-        yield
+        yield process
     finally:
         process.terminate()
         try:

@@ -58,13 +58,17 @@ def measure_ingest(settings: Settings, tenant: BenchTenant, seconds: float, conn
             bare_rows = [
                 row(f"bare Litestar handler, {events} per body", port, bare.PATH, events) for events in (1, 10)
             ]
-        with place.web_process(settings):
+        with place.web_process(settings) as web:
             rows = [row(f"CourseSignal, {events} per body", settings.port, EVENT_PATH, events) for events in (1, 10)]
+            resident_mb = web.resident_bytes / 1e6
     finally:
         place.unpin()
     shares = [ours.per_second / max(theirs.per_second, 1) for ours, theirs in zip(rows, bare_rows, strict=True)]
     click.echo(
         f"\nCourseSignal answers {shares[0]:.0%} of the bare handler's requests with 1 event, {shares[1]:.0%} with 10."
+    )
+    click.echo(
+        f"The web process booted with all plugins in {web.booted_s:.2f} s; after the load it holds {resident_mb:.0f} MB."
     )
 
 
@@ -93,8 +97,8 @@ def measure_reports(settings: Settings, events: int) -> None:
     tenant = asyncio.run(_set_up(settings, events))
     click.echo(f"written and credited in {time.monotonic() - started:.0f} s\n")
     click.echo(f"{'':58}{'first ms':>10}{'median ms':>11}{'slowest ms':>12}")
-    with place.web_process(settings) as base_url:
-        for timed in time_reports(base_url, tenant):
+    with place.web_process(settings) as web:
+        for timed in time_reports(web.base_url, tenant):
             note = "" if timed.status == 200 else f"  answered {timed.status}"
             click.echo(f"{timed.path:58}{timed.first_ms:10.1f}{timed.median_ms:11.1f}{timed.slowest_ms:12.1f}{note}")
 
