@@ -183,6 +183,8 @@ async def test_a_page_has_the_shell_the_menu_and_the_panels(
     assert f"{having.email}, owner" in shown.text
     assert f'<a href="/app/{having.tenant.slug}/sample/notes">Notes</a>' in shown.text
     assert "<h2>Latest notes</h2>" in shown.text
+    assert "<title>Notes – " in shown.text and 'action="/logout"' in shown.text
+    assert f'<a href="/app/{having.tenant.slug}/sample/notes" aria-current="page">Notes</a>' in shown.text
     assert "&lt;b&gt;bold&lt;/b&gt;" in shown.text
     assert "<b>bold</b>" not in shown.text
 

@@ -63,16 +63,16 @@ async def greet(ctx: Ctx, data: JSONBody[Greeting]) -> None:
 
 @get("/notes", operation_id="sample_notes_page", summary="The notes as a page", media_type=MediaType.HTML)
 async def notes_page(ctx: Ctx, shell: NamedDependency[Shell]) -> str:
-    """A page with everything the shell gives: the person, the menu, other plugins' panels."""
+    """A page with everything the shell gives: the person, the menu, other plugins' panels, the frame around it."""
     lines = "".join(f"<li>{html.escape(f'{line.kind} {line.body}')}</li>" for line in await latest(ctx))
     menu = "".join(f'<a href="{link.href}">{html.escape(link.label)}</a>' for link in await shell.nav())
-    parts = [f"<title>Notes</title><p>{html.escape(shell.email)}, {shell.role}</p><nav>{menu}</nav><ul>{lines}</ul>"]
+    parts = [f"<h1>Notes</h1><p>{html.escape(shell.email)}, {shell.role}</p><nav>{menu}</nav><ul>{lines}</ul>"]
     for link in await shell.panels("overview"):
         try:
             parts.append(f"<h2>{html.escape(link.title)}</h2>{await shell.panel(link.plugin, link.slug)}")
         except PluginError:
             parts.append(f"<h2>{html.escape(link.title)}</h2><p>Not available now.</p>")
-    return "".join(parts)
+    return await shell.page("Notes", "".join(parts))
 
 
 @get("/", operation_id="sample_public", summary="How many notes there are")
