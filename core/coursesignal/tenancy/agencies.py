@@ -10,12 +10,7 @@ from coursesignal.db.engine import Database
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import Conflict, FieldError, Invalid, NotFound
 from coursesignal.tenancy.names import another, name_problem, slug_from, slug_problem
-from coursesignal.tenancy.schemas import AgencyIn, AgencyOut, TenantOut
-
-TENANTS = """
-    select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.created_at, a.slug as agency
-    from tenants t join agencies a on a.id = t.agency_id where a.id = $1 and t.status = 'active' order by t.name, t.id
-"""
+from coursesignal.tenancy.schemas import AgencyIn, AgencyOut
 
 
 async def create(db: Database, wanted: AgencyIn, owner_id: UUID | None) -> AgencyOut:
@@ -51,11 +46,6 @@ async def read(conn: asyncpg.Connection, agency_id: UUID, role: str) -> AgencyOu
     row = await conn.fetchrow("select id, slug, name from agencies where id = $1", agency_id)
     assert row is not None
     return AgencyOut(**dict(row), role=role)
-
-
-async def tenants_of(conn: asyncpg.Connection, agency_id: UUID, role: str) -> list[TenantOut]:
-    """The agency's tenants, by name; ``role`` is the reader's on all of them."""
-    return [TenantOut(**dict(row), role=role) for row in await conn.fetch(TENANTS, agency_id)]
 
 
 async def tenant_of(conn: asyncpg.Connection, agency_id: UUID, slug: str) -> UUID:

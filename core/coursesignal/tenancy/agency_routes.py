@@ -47,7 +47,7 @@ async def read_agency(db: NamedDependency[Database], caller: NamedDependency[Cal
 async def list_agency_tenants(db: NamedDependency[Database], caller: NamedDependency[Caller]) -> list[TenantOut]:
     assert caller.agency_id is not None
     async with db.control() as conn:
-        return await agencies.tenants_of(conn, caller.agency_id, caller.role)
+        return await tenants.of_agency(conn, caller.agency_id, caller.role)
 
 
 @post(

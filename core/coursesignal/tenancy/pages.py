@@ -9,6 +9,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery, URLEncodedBody
 
+from coursesignal.auth import throttle
 from coursesignal.auth.access import public, user
 from coursesignal.auth.callers import Caller
 from coursesignal.auth.desk import Desk
@@ -91,6 +92,7 @@ async def _accept(desk: Desk, token: str, error: Refused | None = None) -> Respo
 async def new_tenant(
     data: URLEncodedBody[SignupForm], desk: NamedDependency[Desk], caller: NamedDependency[Caller]
 ) -> Response[Any]:
+    await desk.limit("new-tenant", str(caller.user_id), 20, throttle.HOUR)
     await tenants.create(desk.db, caller, TenantIn(name=data.tenant_name), owner_id=caller.user_id)
     return seen(HOME)
 

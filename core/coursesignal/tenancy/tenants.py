@@ -33,11 +33,12 @@ INSERT = """
     on conflict (slug) do nothing returning slug
 """
 CREDITED_BY = ("lookback_days", "half_life_days", "first_share", "last_share")
-READ = """
+SELECT = """
     select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.half_life_days,
         t.first_share, t.last_share, t.created_at, a.slug as agency
-    from tenants t left join agencies a on a.id = t.agency_id where t.id = $1
+    from tenants t left join agencies a on a.id = t.agency_id
 """
+"""What a TenantOut holds, but for the reader's role."""
 
 
 async def create(
@@ -102,10 +103,16 @@ def check(wanted: TenantIn) -> None:
 
 async def read(conn: asyncpg.Connection, tenant_id: UUID, role: str) -> TenantOut:
     """The tenant with its settings; ``role`` is the reader's."""
-    row = await conn.fetchrow(READ, tenant_id)
+    row = await conn.fetchrow(f"{SELECT} where t.id = $1", tenant_id)
     if row is None:
         raise NotFound
     return TenantOut(**dict(row), role=role)
+
+
+async def of_agency(conn: asyncpg.Connection, agency_id: UUID, role: str) -> list[TenantOut]:
+    """The agency's tenants, by name; ``role`` is the reader's on all of them."""
+    rows = await conn.fetch(f"{SELECT} where t.agency_id = $1 and t.status = 'active' order by t.name, t.id", agency_id)
+    return [TenantOut(**dict(row), role=role) for row in rows]
 
 
 async def change(
