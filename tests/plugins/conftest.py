@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -15,10 +16,12 @@ import pytest
 from coursesignal.settings import Settings
 
 if TYPE_CHECKING:
+    import httpx
     from coursesignal_sample.fake import FakeSample
 
     from coursesignal.plugins.registry import Registry
     from coursesignal.runtime import Runtime
+    from coursesignal.testing.fixtures import ActingTenant
     from coursesignal.testing.server import TestServer
 
 _numbers = itertools.count(1)
@@ -153,3 +156,41 @@ async def sample_platform(sample_installation: Runtime) -> AsyncIterator[FakeSam
     async with FakeSample() as fake:
         use_platform(sample_installation, fake)
         yield fake
+
+
+class Visitor:
+    """The tenant's person in a browser."""
+
+    def __init__(self, http: httpx.AsyncClient, tenant: ActingTenant, token: str, csrf: str) -> None:
+        self.http, self.tenant, self.token, self.csrf = http, tenant, token, csrf
+
+    async def get(self, page: str) -> httpx.Response:
+        return await self.http.get(f"/app/{self.tenant.tenant.slug}/{page}", headers=self._headers)
+
+    async def post(self, page: str, form: Mapping[str, str], *, csrf: str | None = None) -> httpx.Response:
+        fields = {"csrf_token": self.csrf if csrf is None else csrf, **form}
+        return await self.http.post(f"/app/{self.tenant.tenant.slug}/{page}", data=fields, headers=self._headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        from coursesignal.auth.callers import COOKIE
+
+        return {"cookie": f"{COOKIE}={self.token}", "accept": "text/html", "sec-fetch-site": "same-origin"}
+
+
+@pytest.fixture(scope="module")
+def in_browser(client: httpx.AsyncClient) -> Callable[[ActingTenant], Awaitable[Visitor]]:
+    """``await in_browser(tenant)``: its person, logged in on the pages."""
+    return functools.partial(_visitor, client)
+
+
+async def _visitor(http: httpx.AsyncClient, tenant: ActingTenant) -> Visitor:
+    from coursesignal.auth.callers import csrf_token
+    from coursesignal.auth.sessions import open_browser_session
+
+    async with tenant.runtime.database.control() as conn:
+        session = await open_browser_session(conn, tenant.owner_id)
+        session_id = await conn.fetchval(
+            "select id from auth_sessions where user_id = $1 order by created_at desc limit 1", tenant.owner_id
+        )
+    return Visitor(http, tenant, session.token, csrf_token(tenant.runtime.keys, session_id))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from coursesignal_sample.fake import FakeSample
 
-from coursesignal.auth.callers import COOKIE, csrf_token
-from coursesignal.auth.sessions import open_browser_session
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 
@@ -68,19 +67,9 @@ async def test_a_consent_is_good_once_and_for_its_own_session(client: Client, ma
     assert (await come_back(client, tenant, state)).status_code == 400
 
 
-async def test_the_page_leads_to_the_platforms_consent_by_a_link(client: Client, make_tenant: TenantMaker) -> None:
-    tenant = await make_tenant(plugins=())
-    runtime = tenant.runtime
-    async with runtime.database.control() as conn:
-        session = await open_browser_session(conn, tenant.owner_id)
-        session_id = await conn.fetchval(
-            "select id from auth_sessions where user_id = $1 order by created_at desc limit 1", tenant.owner_id
-        )
-    answer = await client.post(
-        f"/app/{tenant.tenant.slug}/connections/sample",
-        data={"do": "connect", "csrf_token": csrf_token(runtime.keys, session_id)},
-        headers={"cookie": f"{COOKIE}={session.token}"},
-    )
+async def test_the_page_leads_to_the_platforms_consent_by_a_link(make_tenant: TenantMaker, in_browser: Any) -> None:
+    visitor = await in_browser(await make_tenant(plugins=()))
+    answer = await visitor.post("connections/sample", {"do": "connect"})
     assert answer.status_code == 200, answer.text
     (link,) = re.findall(r'href="(http[^"]+code_challenge[^"]+)"', answer.text)
     assert "state=" in link

@@ -174,3 +174,46 @@ async def test_a_tenant_without_the_plugin_has_no_launches(client: httpx.AsyncCl
             tenant.id,
         )
     assert (await client.get("/api/launches", headers=tenant.headers)).status_code == 404
+
+
+async def test_the_page_lists_launches_with_what_they_brought_and_adds_one_in_local_time(
+    client: httpx.AsyncClient, make_tenant: TenantMaker, in_browser: Any
+) -> None:
+    tenant = await make_tenant(time_zone="America/New_York")
+    visitor = await in_browser(tenant)
+    assert "You have no launches yet" in (await visitor.get("launches")).text
+    past = History(tenant)
+    await past.sale("ann@example.com", 12_345, datetime(2026, 6, 1, 20, tzinfo=UTC))
+    form = {"title": "Open <b>cart</b>", "starts_at": "2026-06-01T09:00", "ends_at": "2026-06-03T09:00"}
+    assert (await visitor.post("launches", form)).status_code == 303
+    (made,) = (await client.get("/api/launches", headers=tenant.headers)).json()["items"]
+    assert made["startsAt"] == "2026-06-01T13:00:00Z"
+    page = (await visitor.get("launches")).text
+    for words in ("Open &lt;b&gt;cart&lt;/b&gt;", "123.45 USD", "1 Jun 2026, 09:00"):
+        assert words in page, words
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("title", " ", "Give the launch a name."),
+        ("title", "x" * 201, "at most 200 characters"),
+        ("starts_at", "soon", "Choose a day and a time."),
+        ("ends_at", "2026-05-01T09:00", "Must be later than"),
+    ],
+)
+async def test_a_launch_that_cannot_be_is_shown_again_with_the_reason(
+    make_tenant: TenantMaker, in_browser: Any, field: str, value: str, words: str
+) -> None:
+    visitor = await in_browser(await make_tenant())
+    form = {"title": "Open cart", "starts_at": "2026-06-01T09:00", "ends_at": "2026-06-03T09:00", field: value}
+    answer = await visitor.post("launches", form)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert f'value="{value}"' in answer.text
+
+
+async def test_a_viewer_is_shown_no_form_and_refused(make_tenant: TenantMaker, in_browser: Any) -> None:
+    viewer = await in_browser(await make_tenant(role="viewer"))
+    assert "Add a launch" not in (await viewer.get("launches")).text
+    assert (await viewer.post("launches", {"title": "x"})).status_code == 403

@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
 
-from coursesignal.auth.callers import COOKIE, csrf_token
-from coursesignal.auth.sessions import open_browser_session
 from coursesignal.plugins.fields import entered, form_fields
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.platforms import FakeKajabi, use_platform
 
-
-class Visitor:
-    """The tenant's person in a browser."""
-
-    def __init__(self, http: httpx.AsyncClient, tenant: ActingTenant, token: str, csrf: str) -> None:
-        self.http, self.tenant, self.token, self.csrf = http, tenant, token, csrf
-
-    async def get(self, page: str) -> httpx.Response:
-        return await self.http.get(f"/app/{self.tenant.tenant.slug}/{page}", headers=self._headers)
-
-    async def post(self, page: str, form: Mapping[str, str], *, csrf: str | None = None) -> httpx.Response:
-        fields = {"csrf_token": self.csrf if csrf is None else csrf, **form}
-        return await self.http.post(f"/app/{self.tenant.tenant.slug}/{page}", data=fields, headers=self._headers)
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"cookie": f"{COOKIE}={self.token}", "accept": "text/html", "sec-fetch-site": "same-origin"}
-
-
-async def visitor_of(http: httpx.AsyncClient, tenant: ActingTenant) -> Visitor:
-    async with tenant.runtime.database.control() as conn:
-        session = await open_browser_session(conn, tenant.owner_id)
-        session_id = await conn.fetchval(
-            "select id from auth_sessions where user_id = $1 order by created_at desc limit 1", tenant.owner_id
-        )
-    return Visitor(http, tenant, session.token, csrf_token(tenant.runtime.keys, session_id))
+Visitor = Any
+"""The tenant's person in a browser, of the fixture ``in_browser``."""
+InBrowser = Callable[[ActingTenant], Awaitable[Visitor]]
 
 
 @pytest.fixture
-async def owner(client: httpx.AsyncClient, make_tenant: TenantMaker) -> Visitor:
-    return await visitor_of(client, await make_tenant(plugins=()))
+async def owner(in_browser: InBrowser, make_tenant: TenantMaker) -> Visitor:
+    return await in_browser(await make_tenant(plugins=()))
 
 
 async def state(owner: Visitor, slug: str) -> bool:
@@ -129,8 +105,8 @@ async def test_settings_are_saved_from_the_page(owner: Visitor) -> None:
     assert all(line["settings"][name] is False for name in names if isinstance(line["settings"].get(name), bool))
 
 
-async def test_a_viewer_sees_and_cannot_change(client: httpx.AsyncClient, make_tenant: TenantMaker) -> None:
-    viewer = await visitor_of(client, await make_tenant(role="viewer"))
+async def test_a_viewer_sees_and_cannot_change(in_browser: InBrowser, make_tenant: TenantMaker) -> None:
+    viewer = await in_browser(await make_tenant(role="viewer"))
     for page in ("connections", "plugins"):
         answer = await viewer.get(page)
         assert answer.status_code == 200

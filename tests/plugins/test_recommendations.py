@@ -99,6 +99,26 @@ async def test_many_sales_without_a_journey_ask_to_check_the_script(
     assert answer["items"][0]["evidence"] == {"purchases": 25, "unattributed": 15, "coverage": 40.0}
 
 
+@pytest.mark.parametrize(("known", "unknown", "link"), [(36, 4, "See the numbers of youtube"), (10, 15, "")])
+async def test_the_page_asks_for_advice_and_shows_it_with_or_without_a_source(
+    make_tenant: TenantMaker, in_browser: Any, known: int, unknown: int, link: str
+) -> None:
+    tenant = await make_tenant()
+    past = History(tenant)
+    await traffic(past, "youtube", known, known)
+    for number in range(unknown):
+        await past.sale(f"unknown{number}@example.com", 5_000, NOW - timedelta(days=2, minutes=number))
+    await past.credit()
+    visitor = await in_browser(tenant)
+    assert "Nothing was looked for yet" in (await visitor.get("recommendations")).text
+    assert (await visitor.post("recommendations", {})).status_code == 303
+    page = (await visitor.get("recommendations")).text
+    assert page.count("<article") == 1
+    assert ("See the numbers of" in page) is bool(link) and link in page
+    panel = await visitor.get("dashboard/panels/recommendations/top")
+    assert "All recommendations" in panel.text
+
+
 async def test_a_source_with_many_refunds_is_a_warning(client: httpx.AsyncClient, tenant: ActingTenant) -> None:
     past = History(tenant)
     await traffic(past, "affiliate", 25, 25, refunds=10)
