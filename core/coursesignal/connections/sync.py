@@ -25,7 +25,7 @@ from coursesignal.db.ids import uuid7
 from coursesignal.errors import LeaseLost
 from coursesignal.events import ConnectionLost, SyncCompleted
 from coursesignal.jobs.outbox import enqueue, publish
-from coursesignal.jobs.tasks import TaskRun
+from coursesignal.jobs.tasks import TaskRun, hold
 from coursesignal.plugin import AuthFailed, Connector, Page, Tenant, Unavailable
 
 log = logging.getLogger("coursesignal.connections")
@@ -108,7 +108,7 @@ async def run_sync(run: TaskRun, house: House) -> None:
             return
     failures = int(run.task.payload.get("failures", 0))
     try:
-        progressed, finished = await _stretch(house, tenant, sync, connection)
+        progressed, finished = await _stretch(run, house, tenant, sync, connection)
     except AuthFailed as error:
         async with run.effects() as conn:
             await _lose(conn, tenant_id, sync, connection, str(error))
@@ -142,7 +142,9 @@ async def _load(
     return sync, connection, Tenant(**who)
 
 
-async def _stretch(house: House, tenant: Tenant, sync: SyncRow, connection: ConnectionRow) -> tuple[bool, bool]:
+async def _stretch(
+    run: TaskRun, house: House, tenant: Tenant, sync: SyncRow, connection: ConnectionRow
+) -> tuple[bool, bool]:
     """Fetch and book pages until the budget is used up; returns whether there were any, and whether all streams are done."""
     connector = house.connectors.get(connection.platform)
     if connector is None:
@@ -154,7 +156,7 @@ async def _stretch(house: House, tenant: Tenant, sync: SyncRow, connection: Conn
             return True, False
         stream, cursor = place
         page = await connector.sync_page(ctx, stream, cursor, sync.since)
-        await _book_page(house, sync, connection, connector, stream, cursor, page)
+        await _book_page(run, house, sync, connection, connector, stream, cursor, page)
         pages += 1
     return bool(pages), True
 
@@ -178,6 +180,7 @@ async def _next_place(
 
 
 async def _book_page(
+    task_run: TaskRun,
     house: House,
     sync: SyncRow,
     connection: ConnectionRow,
@@ -186,10 +189,11 @@ async def _book_page(
     cursor: str | None,
     page: Page,
 ) -> None:
-    """Book a page and move the cursor, in one transaction; raises LeaseLost when another worker moved it meanwhile."""
+    """Book a page and move the cursor, in one transaction; raises LeaseLost when another worker took the task over."""
     tenant_id = connection.tenant_id
     counts = stream == connector.streams[0]
     async with house.db.tenant(tenant_id) as conn:
+        await hold(conn, task_run.task)
         run = await conn.fetchrow(
             "select total, processed, matched, status from sync_runs where tenant_id = $1 and id = $2 for update",
             tenant_id, sync.id,
