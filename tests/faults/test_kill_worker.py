@@ -56,7 +56,8 @@ async def test_a_worker_killed_in_any_gap_has_each_effect_once(
     assert await effects() == both_halves(*(f"{kill} {gap}" for kill in range(KILLS) for gap in GAPS))
     attempts = {row["payload"]["name"]: row["attempts"] for row in rows}
     for kill in range(KILLS):
-        assert [attempts[f"{kill} {gap}"] for gap in GAPS] == [2, 2, 1]
+        again = [attempts[f"{kill} {gap}"] > 1 for gap in GAPS]
+        assert again == [True, True, False], "what had taken effect was done; the rest was begun again"
 
 
 async def test_a_frozen_worker_that_wakes_cannot_commit(

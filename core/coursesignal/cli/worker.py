@@ -9,11 +9,16 @@ import signal
 
 import click
 
+from coursesignal.jobs.running import LEASE_S
 from coursesignal.jobs.upkeep import core_crons
 from coursesignal.jobs.worker import Worker
 from coursesignal.plugins.crons import crons_of
 from coursesignal.runtime import Runtime
 from coursesignal.settings import Settings, load
+
+
+TESTING_LEASE_S = 5.0
+"""So that tests which kill workers need not wait a minute for what those held."""
 
 
 @click.command()
@@ -48,4 +53,5 @@ def worker_of(runtime: Runtime) -> Worker:
         runtime.drain_events,
         runtime.mailer,
         (*core_crons(runtime.database), *crons_of(runtime)),
+        lease_s=TESTING_LEASE_S if runtime.settings.testing else LEASE_S,
     )

@@ -33,10 +33,8 @@ def open_queue(settings: Settings, app_url: str, *, connections: int = 6, name: 
 async def connect(queue: Queue) -> None:
     """Make the queue usable."""
     await queue.connect()
-    if isinstance(
-        queue, RedisQueue
-    ):  # a first sweep beside running jobs, with a cold script cache, takes them for stuck
-        await queue.sweep(abort=0.1)
+    if isinstance(queue, RedisQueue):
+        await queue.sweep(abort=0.1)  # with a cold script cache, one beside running jobs takes them for stuck
 
 
 async def put(queue: Queue, slip: Slip, *, lease_s: float, timeout_s: float) -> None:

@@ -15,7 +15,7 @@ from coursesignal.jobs import leases, mail, outbox
 from coursesignal.jobs.bells import Bell, Listener
 from coursesignal.jobs.crons import Cron, Scheduler
 from coursesignal.jobs.mail import Mailer
-from coursesignal.jobs.queue import FUNCTION, open_queue, slip_of
+from coursesignal.jobs.queue import FUNCTION, connect, open_queue, slip_of
 from coursesignal.jobs.relay import Relay
 from coursesignal.jobs.retries import reason
 from coursesignal.jobs.running import LEASE_S, TASK_TIMEOUT_S, Runner
@@ -70,11 +70,8 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; running tasks then get GRACE_S, and those that need longer are handed back."""
-        await self._queue.connect()
+        await connect(self._queue)
         try:
-            await (
-                self._queue.sweep()
-            )  # before the first job: SAQ's sweep with a cold script cache takes live jobs for stuck
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(self._listener.run(), name="listen")
                 for name, loop in self._loops(stop).items():
