@@ -69,7 +69,7 @@ async def test_logging_in_sets_a_cookie_that_scripts_and_other_hosts_cannot_have
     assert {"httponly", "secure", "samesite=lax", "path=/"} <= attributes
     assert not any(attribute.startswith("domain") for attribute in attributes)
     home = await client.get("/", headers=cookie_of(answer))
-    assert (home.status_code, home.headers["location"]) == (303, f"/app/{someone.tenant.slug}/dashboard")
+    assert (home.status_code, home.headers["location"]) == (303, f"/app/{someone.tenant.slug}")
     again = await client.get("/login", headers=cookie_of(answer))
     assert again.status_code == 303
 
@@ -232,7 +232,7 @@ async def test_signing_up_in_a_browser_ends_at_the_dashboard(
     confirmed = await client.post("/verify-email", data={"token": token}, headers=SAME)
     assert confirmed.status_code == 303, confirmed.text
     home = await client.get("/", headers=cookie_of(confirmed))
-    assert re.fullmatch(r"/app/bea-b-bakes-b/dashboard", home.headers["location"])
+    assert re.fullmatch(r"/app/bea-b-bakes-b", home.headers["location"])
     spent = await client.post("/verify-email", data={"token": token}, headers=SAME)
     assert spent.status_code == 400 and "not valid any more" in spent.text
 

@@ -94,6 +94,14 @@ async def test_pages_of_a_plugin_go_with_it_and_the_menu_follows(owner: Visitor)
         assert f'/app/{owner.tenant.tenant.slug}/{slug}"' not in (await owner.get("plugins")).text
 
 
+async def test_a_tenants_address_leads_to_the_first_page_it_has(owner: Visitor) -> None:
+    slug = owner.tenant.tenant.slug
+    assert (await owner.get("")).headers["location"] == f"/app/{slug}/dashboard"
+    for plugin in ("dashboard", "launches", "recommendations"):
+        await owner.post(f"plugins/{plugin}", {"do": "switch", "enabled": "false"})
+    assert (await owner.get("")).headers["location"] == f"/app/{slug}/connections"
+
+
 async def test_settings_are_saved_from_the_page(owner: Visitor) -> None:
     page = await owner.get("plugins")
     assert "Settings" in text(page)

@@ -56,7 +56,7 @@ async def home(request: Asked, desk: NamedDependency[Desk]) -> Response[Any]:
     async with desk.db.control() as conn:
         found = await users.tenants_of(conn, caller.user_id)
     if found:
-        return seen(f"/app/{found[0].tenant.slug}/dashboard")
+        return seen(f"/app/{found[0].tenant.slug}")
     return page("auth/nowhere.html", {"email": caller.email, "csrf_token": caller.csrf_token})
 
 

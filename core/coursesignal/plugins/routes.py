@@ -14,6 +14,7 @@ from coursesignal.auth.callers import Caller, parts_of
 from coursesignal.plugin import Tenant
 from coursesignal.plugins.connections_page import ROUTES as CONNECTIONS_PAGE
 from coursesignal.plugins.frame import ROUTES as FRAME
+from coursesignal.plugins.home_page import ROUTES as HOME_PAGE
 from coursesignal.plugins.host import Host
 from coursesignal.plugins.lines import PluginLine, line_of, lines_of
 from coursesignal.plugins.plugins_page import ROUTES as PLUGINS_PAGE
@@ -72,7 +73,7 @@ async def change_plugin(
     return await line_of(host, tenant, slug)
 
 
-ROUTES = [list_plugins, get_plugin, change_plugin, *FRAME, *CONNECTIONS_PAGE, *PLUGINS_PAGE]
+ROUTES = [list_plugins, get_plugin, change_plugin, *FRAME, *HOME_PAGE, *CONNECTIONS_PAGE, *PLUGINS_PAGE]
 
 
 def _host(request: Request[Any, Any, Any]) -> Host:
