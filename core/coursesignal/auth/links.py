@@ -27,7 +27,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     user_id: UUID
-    expires_at: datetime
+    created_at: datetime
     password_hash: str | None = None
     tenant_name: str | None = None
     tenant_id: UUID | None = None
@@ -40,13 +40,13 @@ INSERT = """
     values ($1, $2, $3, $4, clock_timestamp() + $5::interval, $6, $7, $8, $9, $10)
 """
 PEEK = """
-    select id, user_id, expires_at, password_hash, tenant_name, tenant_id, agency_id, role from auth_tokens
+    select id, user_id, created_at, password_hash, tenant_name, tenant_id, agency_id, role from auth_tokens
     where token_hash = $1 and purpose = $2 and used_at is null and expires_at > clock_timestamp()
 """
 USE = """
     update auth_tokens set used_at = clock_timestamp()
     where token_hash = $1 and purpose = $2 and used_at is null and expires_at > clock_timestamp()
-    returning id, user_id, expires_at, password_hash, tenant_name, tenant_id, agency_id, role
+    returning id, user_id, created_at, password_hash, tenant_name, tenant_id, agency_id, role
 """
 
 

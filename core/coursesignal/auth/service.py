@@ -75,6 +75,7 @@ async def logged_in(desk: Desk, conn: asyncpg.Connection, user_id: UUID, email: 
 
 async def refresh(desk: Desk, token: str) -> Refreshed:
     """The next pair of tokens; an old one ends its family, and its owner is told. Raises Unauthenticated."""
+    await throttle.refresh_attempt(desk)
     try:
         session = await sessions.refresh(desk.db, desk.keys, token)
     except TokenReused as reused:

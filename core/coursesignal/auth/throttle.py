@@ -26,8 +26,13 @@ async def mail_request(desk: Desk, what: str, email: str) -> None:
 
 
 async def link_attempt(desk: Desk) -> None:
-    """One try to use a mailed link, or to refresh."""
+    """One try to use a mailed link."""
     await desk.limit("link", desk.client, 60, 5 * MINUTE)
+
+
+async def refresh_attempt(desk: Desk) -> None:
+    """One refresh; many people may share an address, and each refreshes about once in a quarter of an hour."""
+    await desk.limit("refresh", desk.client, 300, 5 * MINUTE)
 
 
 async def password_attempt(desk: Desk, user: str) -> None:

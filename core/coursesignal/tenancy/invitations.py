@@ -44,8 +44,7 @@ async def invite(desk: Desk, conn: asyncpg.Connection, caller: Caller, team: Tea
     text = mails.invitation(team.name, caller.name, wanted.role, links.url(desk.settings.base_url, "invite", token))
     await desk.mail(conn, user.email, *text, tenant_id=tenant_id)
     link = await links.peek(conn, token, "invite")
-    since = link.expires_at - links.LIFETIMES["invite"]
-    return MemberOut(id=link.id, email=user.email, role=wanted.role, status="invited", since=since)
+    return MemberOut(id=link.id, email=user.email, role=wanted.role, status="invited", since=link.created_at)
 
 
 async def accept(desk: Desk, token: str, password: str | None) -> Joined:

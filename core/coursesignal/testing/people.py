@@ -1,7 +1,10 @@
-"""People for tests: users that are members of a tenant, and tokens to act as them."""
+"""People for tests: users that are members of a tenant, tokens to act as them, and the mails they get."""
 
 from __future__ import annotations
 
+import email
+import email.policy
+import re
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,10 +20,10 @@ if TYPE_CHECKING:
 
 
 async def add_person(
-    conn: asyncpg.Connection, email: str, password: str, tenant_id: UUID | None = None, role: str = "member"
+    conn: asyncpg.Connection, address: str, password: str, tenant_id: UUID | None = None, role: str = "member"
 ) -> UUID:
     """A user who can log in; with ``tenant_id`` a member of that tenant. Returns the user's id."""
-    user = await users.ensure(conn, email)
+    user = await users.ensure(conn, address)
     await users.verify(conn, user.id, await hash_password(password))
     if tenant_id is not None:
         await conn.execute(
@@ -35,3 +38,23 @@ async def access_token(runtime: Runtime, user_id: UUID) -> str:
     async with runtime.database.control() as conn:
         session = await sessions.open_session(conn, user_id)
     return jwt.issue(runtime.keys, user_id, session.session_id)
+
+
+async def mails_to(runtime: Runtime, address: str) -> list[str]:
+    """The texts of the mails to ``address``, oldest first, after sending what is due."""
+    await runtime.mailer.deliver_due()
+    found = []
+    for path in sorted(runtime.settings.mail_dir.glob("*.eml")):
+        message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        body = message.get_body(("plain",))
+        if message["to"] == address and body is not None:
+            found.append(str(body.get_content()))
+    return found
+
+
+async def mailed_token(runtime: Runtime, address: str) -> str:
+    """The token of the link in the newest mail to ``address``."""
+    texts = await mails_to(runtime, address)
+    found = re.search(r"/[a-z-]+\?token=([\w-]+)", texts[-1] if texts else "")
+    assert found, f"no link was mailed to {address}"
+    return found.group(1)
