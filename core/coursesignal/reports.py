@@ -81,7 +81,7 @@ class Summary(Report, frozen=True, kw_only=True):
     visitors: int
     conversion_rate: float | None
     match_rate: float | None
-    """Purchases matched to a person, by purchases."""
+    """Purchases whose buyer was seen as a visitor, by purchases."""
     unattributed_minor: int
     """Net; part of ``net_revenue_minor``."""
     trends: Trends
