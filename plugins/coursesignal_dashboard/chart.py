@@ -78,7 +78,7 @@ def scale_end(amount_minor: int) -> int:
 
 
 def _labels(days: Sequence[date]) -> tuple[str, ...]:
-    """The first day, the middle one when there is one, the last."""
-    ends = [0, len(days) - 1]
-    chosen = sorted({*ends, len(days) // 2} if len(days) % 2 else {*ends})
+    """The first day, the last, and the one in the middle where half a bar to the side is not seen."""
+    ends = {0, len(days) - 1}
+    chosen = sorted(ends | {len(days) // 2} if len(days) % 2 or len(days) > 14 else ends)
     return tuple(f"{days[n].day} {days[n]:%b}" for n in chosen) if days else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -82,7 +83,7 @@ async def _page(ctx: Ctx, shell: Around, form: LaunchForm, wrong: dict[str, str]
             launches=found,
             results={launch.id: await launches.results(ctx, launch) for launch in begun},
             moment=lambda at: f"{at.astimezone(zone).day} {at.astimezone(zone):%b %Y, %H:%M}",
-            money=lambda minor, currency: f"{decimal_amount(minor, currency)} {currency}",
+            money=lambda minor, currency: f"{Decimal(decimal_amount(minor, currency)):,} {currency}",
             may_create=shell.role != "viewer",
             csrf_token=shell.csrf_token,
             form=form,

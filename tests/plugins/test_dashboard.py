@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -14,9 +14,11 @@ import pytest
 
 from coursesignal.auth.callers import COOKIE
 from coursesignal.auth.sessions import open_browser_session
-from coursesignal.plugin import PluginError
+from coursesignal.plugin import DailyReport, PluginError
+from coursesignal.reports import Day
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.history import History
+from coursesignal_dashboard.chart import draw, scale_end
 from coursesignal_dashboard.words import money, share, trend
 
 NOW = datetime.now(UTC)
@@ -332,3 +334,29 @@ def test_a_trend_has_an_arrow_and_words() -> None:
 def test_a_bar_is_never_wider_than_its_track_nor_negative() -> None:
     assert [share(part, 200) for part in (-10, 0, 50, 200, 300)] == ["0.00", "0.00", "25.00", "100.00", "100.00"]
     assert share(5, 0) == "0"
+
+
+@pytest.mark.parametrize(("best", "end"), [(0, 10), (10, 10), (11, 20), (60_001, 80_000), (95_000, 100_000)])
+def test_a_scale_ends_with_a_round_number_that_can_be_halved(best: int, end: int) -> None:
+    assert scale_end(best) == end
+    assert end % 2 == 0
+
+
+@pytest.mark.parametrize(("days", "labels"), [(1, 1), (2, 2), (7, 3), (8, 2), (30, 3), (90, 3)])
+def test_a_chart_has_a_bar_for_every_day_and_names_the_first_and_the_last(days: int, labels: int) -> None:
+    first = date(2026, 3, 1)
+    report = DailyReport(
+        from_=first,
+        to=first + timedelta(days=days - 1),
+        time_zone="UTC",
+        currency="USD",
+        days=tuple(
+            Day(date=first + timedelta(days=n), revenue_minor=n, refunded_minor=0, net_revenue_minor=n, purchases=1)
+            for n in range(days)
+        ),
+    )
+    chart = draw(report)
+    assert len(chart.bars) == days
+    assert len(chart.labels) == labels
+    assert chart.labels[0] == "1 Mar"
+    assert all(0 <= float(bar.y) <= chart.height and float(bar.height) <= chart.height for bar in chart.bars)

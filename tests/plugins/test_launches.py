@@ -183,13 +183,13 @@ async def test_the_page_lists_launches_with_what_they_brought_and_adds_one_in_lo
     visitor = await in_browser(tenant)
     assert "You have no launches yet" in (await visitor.get("launches")).text
     past = History(tenant)
-    await past.sale("ann@example.com", 12_345, datetime(2026, 6, 1, 20, tzinfo=UTC))
+    await past.sale("ann@example.com", 1_234_500, datetime(2026, 6, 1, 20, tzinfo=UTC))
     form = {"title": "Open <b>cart</b>", "starts_at": "2026-06-01T09:00", "ends_at": "2026-06-03T09:00"}
     assert (await visitor.post("launches", form)).status_code == 303
     (made,) = (await client.get("/api/launches", headers=tenant.headers)).json()["items"]
     assert made["startsAt"] == "2026-06-01T13:00:00Z"
     page = (await visitor.get("launches")).text
-    for words in ("Open &lt;b&gt;cart&lt;/b&gt;", "123.45 USD", "1 Jun 2026, 09:00"):
+    for words in ("Open &lt;b&gt;cart&lt;/b&gt;", "12,345.00 USD", "1 Jun 2026, 09:00"):
         assert words in page, words
 
 
