@@ -19,6 +19,7 @@ import pytest
 from coursesignal.db.engine import Database
 from coursesignal.db.ids import uuid7
 from coursesignal.jobs import outbox
+from coursesignal.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from coursesignal.db.roles import Addresses
@@ -139,3 +140,17 @@ def tasks(database: Database, tenant_id: UUID) -> Callable[[], Awaitable[list[An
             return list(await conn.fetch("select * from outbox where tenant_id = $1 order by id", tenant_id))
 
     return read
+
+
+@pytest.fixture
+def all_done(tasks: Callable[[], Awaitable[list[Any]]]) -> Callable[..., Awaitable[list[Any]]]:
+    """``await all_done(timeout_s=30)``: wait until no task of the tenant is left to do; returns the rows."""
+
+    async def done() -> list[Any]:
+        rows = await tasks()
+        return rows if all(row["status"] == "done" for row in rows) else []
+
+    async def wait(timeout_s: float = 30) -> list[Any]:
+        return await eventually(done, timeout_s, "the end of all tasks")
+
+    return wait

@@ -17,6 +17,7 @@ from coursesignal.testing.waiting import eventually
 pytestmark = pytest.mark.faults
 
 Read = Callable[[], Awaitable[list[Any]]]
+AllDone = Callable[..., Awaitable[list[Any]]]
 GAPS = ("before", "inside", "after")
 KILLS = 20
 SWEEP_LOCK = """
@@ -31,19 +32,9 @@ def both_halves(*names: str) -> list[str]:
     return sorted(f"{name} {half}" for name in names for half in ("first", "second"))
 
 
-async def all_done(tasks: Read, timeout_s: float = 30) -> list[Any]:
-    """Wait until no task of the tenant is left to do; returns the rows."""
-
-    async def done() -> list[Any]:
-        rows = await tasks()
-        return rows if all(row["status"] == "done" for row in rows) else []
-
-    return await eventually(done, timeout_s, "the end of all tasks")
-
-
 @pytest.mark.timeout(300)
 async def test_a_worker_killed_in_any_gap_has_each_effect_once(
-    start_worker: Any, enqueue: Any, effects: Read, tasks: Read
+    start_worker: Any, enqueue: Any, effects: Read, all_done: AllDone
 ) -> None:
     for kill in range(KILLS):
         worker = start_worker(lease_s=1.0)
@@ -52,7 +43,7 @@ async def test_a_worker_killed_in_any_gap_has_each_effect_once(
             worker.says(f"{kill} {gap} stops {gap}")
         worker.kill()
     start_worker(lease_s=1.0)
-    rows = await all_done(tasks)
+    rows = await all_done()
     assert await effects() == both_halves(*(f"{kill} {gap}" for kill in range(KILLS) for gap in GAPS))
     attempts = {row["payload"]["name"]: row["attempts"] for row in rows}
     for kill in range(KILLS):
@@ -61,7 +52,7 @@ async def test_a_worker_killed_in_any_gap_has_each_effect_once(
 
 
 async def test_a_frozen_worker_that_wakes_cannot_commit(
-    start_worker: Any, enqueue: Any, effects: Read, tasks: Read
+    start_worker: Any, enqueue: Any, effects: Read, all_done: AllDone
 ) -> None:
     zombie = start_worker(lease_s=1.0)
     await enqueue("a sale", stops="before")
@@ -69,7 +60,7 @@ async def test_a_frozen_worker_that_wakes_cannot_commit(
     zombie.signal(signal.SIGSTOP)
 
     start_worker(lease_s=1.0)
-    await all_done(tasks)
+    await all_done()
     assert await effects() == both_halves("a sale")
 
     zombie.gate.touch()
@@ -79,7 +70,7 @@ async def test_a_frozen_worker_that_wakes_cannot_commit(
 
 
 async def test_a_worker_frozen_inside_its_transaction_commits_it_once(
-    start_worker: Any, enqueue: Any, effects: Read, tasks: Read
+    start_worker: Any, enqueue: Any, effects: Read, tasks: Read, all_done: AllDone
 ) -> None:
     zombie = start_worker(lease_s=1.0)
     await enqueue("a sale", stops="inside")
@@ -95,13 +86,13 @@ async def test_a_worker_frozen_inside_its_transaction_commits_it_once(
     await eventually(other_is_done, 20, "the other sale")
     zombie.gate.touch()
     zombie.signal(signal.SIGCONT)
-    await all_done(tasks)
+    await all_done()
     assert await effects() == both_halves("a sale", "another sale")
     assert other.process.poll() is None
 
 
 async def test_the_holder_of_the_queues_sweep_lock_may_freeze(
-    start_worker: Any, enqueue: Any, effects: Read, tasks: Read, where: Addresses
+    start_worker: Any, enqueue: Any, effects: Read, all_done: AllDone, where: Addresses
 ) -> None:
     sweeper = start_worker(lease_s=1.0)
 
@@ -113,7 +104,7 @@ async def test_the_holder_of_the_queues_sweep_lock_may_freeze(
             await admin.close()
 
     await enqueue("warm up")
-    await all_done(tasks)
+    await all_done()
     await eventually(holds_the_lock, 10, "the sweep lock")
     sweeper.signal(signal.SIGSTOP)
 
@@ -122,7 +113,7 @@ async def test_the_holder_of_the_queues_sweep_lock_may_freeze(
     doomed.says("a sale stops before")
     doomed.kill()
     start_worker(lease_s=1.0)
-    await all_done(tasks, timeout_s=11)
+    await all_done(timeout_s=11)
     assert await effects() == both_halves("a sale", "warm up")
 
 
@@ -160,7 +151,7 @@ async def test_a_worker_asked_to_stop_finishes_what_it_runs(
 
 
 async def test_a_worker_asked_to_stop_hands_back_what_takes_too_long(
-    start_worker: Any, enqueue: Any, effects: Read, tasks: Read
+    start_worker: Any, enqueue: Any, effects: Read, tasks: Read, all_done: AllDone
 ) -> None:
     worker = start_worker(grace_s=0.5)
     await enqueue("a sale", stops="before")
@@ -173,12 +164,12 @@ async def test_a_worker_asked_to_stop_hands_back_what_takes_too_long(
 
     worker.gate.touch()
     start_worker()  # its lease is the usual minute: the task is free at once, not when a lease ends
-    await all_done(tasks, timeout_s=10)
+    await all_done(timeout_s=10)
     assert await effects() == both_halves("a sale")
 
 
 async def test_a_worker_leaves_tasks_it_does_not_know_for_one_that_does(
-    start_worker: Any, enqueue: Any, effects: Read, tasks: Read, database: Any, tenant_id: UUID
+    start_worker: Any, enqueue: Any, effects: Read, tasks: Read, all_done: AllDone, database: Any, tenant_id: UUID
 ) -> None:
     old = start_worker(knows_nothing=True)
     await enqueue("a sale")
@@ -194,5 +185,5 @@ async def test_a_worker_leaves_tasks_it_does_not_know_for_one_that_does(
     async with database.tenant(tenant_id) as conn:
         await conn.execute("update outbox set run_at = now() where tenant_id = $1", tenant_id)
     start_worker()
-    await all_done(tasks)
+    await all_done()
     assert await effects() == both_halves("a sale")

@@ -52,11 +52,13 @@ async def write(conn: Any, run: TaskRun, half: str) -> None:
 
 
 class Told(logging.Handler):
-    """Says which tasks this worker lost to another."""
+    """Says when this worker lost a task to another, and when it waits for the database or the queue."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage().startswith("task.lost"):
             say("lost")
+        if record.getMessage().startswith("work waits"):
+            say("waits")
 
 
 async def nothing() -> int:
