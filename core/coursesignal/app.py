@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, Request
 from litestar.di import Provide
@@ -110,7 +110,8 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
 def create_app(runtime: Runtime, *, manage_runtime: bool = True) -> ASGIApp:
     """The whole web application: tracking calls are answered before Litestar's layers, the rest inside."""
     inner = create_litestar(runtime, manage_runtime=manage_runtime)
-    return CollectApp(inner, runtime.database, runtime.keys, runtime.settings)
+    outer = CollectApp(inner, runtime.database, runtime.keys, runtime.settings)
+    return cast(ASGIApp, outer)  # it asks of ``receive`` that it is a coroutine, as every server's is
 
 
 def from_environment() -> ASGIApp:
