@@ -231,6 +231,8 @@ async def test_a_revoked_key_is_worth_nothing_at_once(client: httpx.AsyncClient,
     [
         ({"name": "k", "scopes": ["everything"]}, "scopes.0"),
         ({"name": "k", "scopes": ["analytics:read", "nosuch:read"]}, "scopes.1"),
+        ({"name": "k", "scopes": ["analytics:read", 7]}, "scopes.1"),
+        ({"name": "k", "scopes": "analytics:read"}, "scopes"),
         ({"name": "k", "scopes": []}, "scopes"),
         ({"name": "", "scopes": ["analytics:read"]}, "name"),
         ({"name": "k"}, "scopes"),

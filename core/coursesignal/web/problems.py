@@ -29,6 +29,7 @@ TYPE_PREFIX = "urn:coursesignal:problem:"
 AWAY = ("08", "53", "55P03", "57P", "40", "25006")
 """SQLSTATEs that pass: no connection, no room, locked, shutting down, a lost race."""
 _AT = re.compile(r" - at `\$?\.?(.*?)`$")
+_IN_BODY = re.compile(r" - at `\$\.data(.*?)`$")
 _NAMED = re.compile(r"(?:missing required|contains unknown) field `([^`]*)`")
 
 
@@ -89,7 +90,7 @@ def on_login_needed(request: Request[Any, Any, Any], error: LoginNeeded) -> Resp
 
 def on_validation(request: Request[Any, Any, Any], error: ValidationException) -> Response[Any]:
     """A body or parameter of the wrong shape: 422 with the fields."""
-    return _invalid(request, list(_field_errors(error.extra)))
+    return _invalid(request, list(_field_errors(error.extra, _path_in_body(error.__cause__))))
 
 
 def on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -149,19 +150,32 @@ def field_error(error: msgspec.ValidationError) -> FieldError:
 
 
 def _field(path: str, message: str) -> FieldError:
+    path = _dotted(path)
     named = _NAMED.search(message)
     if named:
         path = f"{path}.{named.group(1)}" if path else named.group(1)
     return FieldError(path, message)
 
 
-def _field_errors(extra: object) -> Iterator[FieldError]:
+def _dotted(path: str) -> str:
+    """``items[0].name`` as ``items.0.name``, the way paths are written everywhere; a key of a free mapping is not told."""
+    return re.sub(r"\[(\d+)\]", r".\1", path.replace("[...]", "")).strip(".")
+
+
+def _path_in_body(cause: BaseException | None) -> str | None:
+    """Where in the body msgspec stopped; Litestar's own words leave places in lists out."""
+    found = _IN_BODY.search(str(cause)) if isinstance(cause, msgspec.ValidationError) else None
+    return found.group(1) if found else None
+
+
+def _field_errors(extra: object, path_in_body: str | None) -> Iterator[FieldError]:
     """What Litestar says of each wrong parameter or field; the body as a whole has an empty path."""
     for item in extra if isinstance(extra, Sequence) else ():
         if isinstance(item, Mapping):
             path = str(item.get("key", ""))
-            in_body = item.get("source") == "body"
-            yield _field("" if in_body and path == "data" else path, str(item.get("message", "not valid")))
+            if item.get("source") == "body":
+                path = path_in_body if path_in_body is not None else "" if path == "data" else path
+            yield _field(path, str(item.get("message", "not valid")))
 
 
 def _invalid(request: Request[Any, Any, Any], errors: Sequence[FieldError]) -> Response[Any]:
