@@ -1,75 +1,91 @@
-"""Ninety days of one tenant's past, made by SQL: events, sessions, touches, buyers, purchases, and credits by every model."""
+"""Ninety days of one tenant's past, made by SQL: events, sessions, touches, buyers, purchases, and credits by every model.
+
+Rows come in the order of time, with ids in that order where the pipeline makes such ids. Written as the database's superuser, who
+may leave out the checks of foreign keys; what an application does to such rows, crediting them, is done as always.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 
 from coursesignal.attribution.service import credit
 from coursesignal.benchmark.place import BenchTenant
+from coursesignal.db.roles import DATABASE
 from coursesignal.runtime import Runtime
 
-DAYS_S = 89 * 86_400
-CHUNK = 50_000
 EVENTS_PER_SESSION = 4
 EVENTS_PER_VISITOR = 5
 EVENTS_PER_PURCHASE = 100
+CREDIT_AT_ONCE = 500
 
-_PEOPLE = """
+# Pieces of the statements; :rows, :buyers and :others are filled in when the size is known, $2 is now.
+# Every fifth session is a buyer's, so that a buyer has five touches; all others' visitors come once or twice.
+_GUEST = (
+    "case when n % 5 = 0 then 1 + (n::bigint / 5 * 7919) % :buyers else 1 + :buyers + (n::bigint * 7919) % :others end"
+)
+_VISITOR, _OF_GUEST = "md5('visitor' || n)::uuid", f"md5('visitor' || {_GUEST})::uuid"
+_PERSON, _SESSION, _TOUCH, _PURCHASE = (
+    f"(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-00000000000{table}')::uuid" for table in (1, 2, 3, 4)
+)
+_BUYER = "1 + (n::bigint * 4099) % :rows"
+_OF_BUYER = f"(lpad(to_hex({_BUYER}), 8, '0') || '-0000-7000-8000-000000000001')::uuid"
+_START = "$2::timestamptz - interval '89 days'"
+_AT = f"{_START} + interval '89 days' * (n::float / :rows)"
+_PRICE = "4900 + n % 7 * 5000"
+
+_PEOPLE = f"""
 insert into people (tenant_id, id, email, first_seen_at)
-select $1, md5('person' || n)::uuid, 'buyer' || n || '@example.com', now() - interval '89 days'
-from generate_series($2::int, $3) n
-"""
-_VISITORS = """
+select $1, {_PERSON}, 'buyer' || n || '@example.com', {_START} from generate_series(1, :rows) n
+"""  # noqa: S608 – of constants
+_VISITORS = f"""
 insert into visitors (tenant_id, id, first_seen_at, last_seen_at, person_id, events)
-select $1, md5('visitor' || n)::uuid, now() - interval '89 days', now(),
-    case when n <= $4::int then md5('person' || n)::uuid end, 5
-from generate_series($2::int, $3) n
-"""
-_MOMENT = f"now() - make_interval(secs => (n::bigint * 104729) % {DAYS_S})"
+select $1, {_VISITOR}, {_START}, $2, case when n <= :buyers then {_PERSON} end, {EVENTS_PER_VISITOR}
+from generate_series(1, :rows) n
+"""  # noqa: S608 – of constants
 _SESSIONS = f"""
 insert into sessions (tenant_id, id, visitor_id, site_id, started_at, ended_at, landing_url, pageviews, events)
-select $1, md5('session' || n)::uuid, md5('visitor' || 1 + (n::bigint * 7919) % $4::int)::uuid, $5, {_MOMENT},
-    {_MOMENT} + interval '3 minutes', 'https://www.example.com/', 4, 4
-from generate_series($2::int, $3) n
+select $1, {_SESSION}, {_OF_GUEST}, $3, {_AT}, {_AT} + interval '3 minutes', 'https://www.example.com/',
+    {EVENTS_PER_SESSION}, {EVENTS_PER_SESSION}
+from generate_series(1, :rows) n
 """  # noqa: S608 – of constants
 _TOUCHES = f"""
-insert into touches (tenant_id, id, event_id, visitor_id, session_id, occurred_at, channel, source, medium, campaign,
-    is_direct)
-select $1, md5('touch' || n)::uuid, md5('touch' || n)::uuid, md5('visitor' || 1 + (n::bigint * 7919) % $4::int)::uuid,
-    md5('session' || n)::uuid, {_MOMENT},
+insert into touches (tenant_id, id, event_id, visitor_id, session_id, occurred_at, channel, source, medium, campaign, is_direct)
+select $1, {_TOUCH}, md5('touch' || n)::uuid, {_OF_GUEST}, {_SESSION}, {_AT},
     (array['Organic Video', 'Direct', 'Organic Search', 'Email', 'Paid Social', 'Organic Social', 'Referral'])[1 + n % 7],
     (array['youtube', 'direct', 'google', 'newsletter', 'facebook', 'instagram', 'partner-' || n % 40 || '.test'])[1 + n % 7],
     (array['video', '', 'organic', 'email', 'paid', 'social', 'referral'])[1 + n % 7],
     case when n % 7 in (0, 3, 4) then 'campaign ' || n % 30 else '' end, n % 7 = 1
-from generate_series($2::int, $3) n
+from generate_series(1, :rows) n
 """  # noqa: S608 – of constants
-_EVENTS = """
+_EVENTS = f"""
 insert into events (tenant_id, event_id, occurred_at, site_id, visitor_id, type, url, user_agent, ip_hash, processed_at,
     session_id, verdict)
-select $1, md5('event' || n)::uuid, now() - make_interval(secs => (n::bigint * 104729) % $5::int), $4,
-    md5('visitor' || 1 + n % $6::int)::uuid, 'pageview', 'https://www.example.com/page-' || n % 500,
-    'Mozilla/5.0', '', now(), null, 'ok'
-from generate_series($2::int, $3) n
-"""
-_PURCHASES = f"""
-insert into purchases (tenant_id, id, platform, connection_id, person_id, currency, purchased_at, charged_minor, paid_charges,
-    product, email, match)
-select $1, md5('purchase' || n)::uuid, 'teachable', $4, case when n % 10 > 0 then md5('person' || n)::uuid end, 'USD', {_MOMENT},
-    4900 + n % 7 * 5000, 1, 'Course ' || n % 12, 'buyer' || n || '@example.com',
-    case when n % 10 > 0 then 'email' else 'unmatched' end
-from generate_series($2::int, $3) n
+select $1, md5('event' || n || '.' || page)::uuid, {_AT} + page * interval '40 seconds', $3, {_OF_GUEST}, 'pageview',
+    'https://www.example.com/page-' || (n * 7 + page) % 500, 'Mozilla/5.0', '', $2, {_SESSION}, 'ok'
+from generate_series(1, :rows) n cross join generate_series(0, {EVENTS_PER_SESSION - 1}) page
 """  # noqa: S608 – of constants
-_CHARGES = """
+_PURCHASES = f"""
+insert into purchases (tenant_id, id, platform, connection_id, person_id, currency, purchased_at, charged_minor,
+    refunded_minor, paid_charges, product, email, match)
+select $1, {_PURCHASE}, 'teachable', $3, case when n % 10 > 0 then {_OF_BUYER} end, 'USD', {_AT}, {_PRICE},
+    case when n % 20 = 0 then {_PRICE} else 0 end, 1, 'Course ' || n % 12, 'buyer' || {_BUYER} || '@example.com',
+    case when n % 10 > 0 then 'email' else 'unmatched' end
+from generate_series(1, :rows) n
+"""  # noqa: S608 – of constants
+_CHARGES = f"""
 insert into charges (tenant_id, purchase_id, connection_id, external_id, kind, amount_minor, currency, occurred_at)
-select $1, md5('purchase' || n)::uuid, p.connection_id, kind || n, kind,
-    case kind when 'sale' then 1 else -1 end * p.charged_minor, 'USD',
-    p.purchased_at + case kind when 'sale' then interval '0' else interval '1 hour' end
-from generate_series($2::int, $3) n
-join purchases p on p.tenant_id = $1 and p.id = md5('purchase' || n)::uuid
+select $1, {_PURCHASE}, $3, kind || n, kind, case kind when 'sale' then 1 else -1 end * ({_PRICE}), 'USD',
+    {_AT} + case kind when 'sale' then interval '0' else interval '1 hour' end
+from generate_series(1, :rows) n
 cross join lateral unnest(case when n % 20 = 0 then array['sale', 'refund'] else array['sale'] end) kind
-"""
+"""  # noqa: S608 – of constants
 _CONNECTION = """
 insert into connections (tenant_id, platform, key_hash, sealed_key, account_id, account_name, state)
 values ($1, 'teachable', 'bench', '', 'bench', 'Bench School', 'ready') returning id
@@ -92,46 +108,62 @@ class Size:
 
     @property
     def purchases(self) -> int:
+        """As many as buyers; most buy once, at some time between their visits."""
         return self.events // EVENTS_PER_PURCHASE
 
 
 async def write_history(runtime: Runtime, tenant: BenchTenant, size: Size) -> None:
     """Write it all, credit every purchase under every model, and bring the planner's statistics up to date."""
-    await _in_chunks(runtime, tenant, _PEOPLE, size.purchases)
-    await _in_chunks(runtime, tenant, _VISITORS, size.visitors, size.purchases)
-    await _in_chunks(runtime, tenant, _SESSIONS, size.sessions, size.visitors, tenant.site_id)
-    await _in_chunks(runtime, tenant, _TOUCHES, size.sessions, size.visitors)
-    for first in range(1, size.events + 1, CHUNK):
-        async with runtime.database.ingest.acquire() as conn:
-            last = min(first + CHUNK - 1, size.events)
-            await conn.execute(_EVENTS, tenant.id, first, last, tenant.site_id, DAYS_S, size.visitors)
-    await _write_sales(runtime, tenant, size)
-    await _analyse(runtime)
+    now = datetime.now(UTC)
+    await asyncio.gather(
+        _write(runtime, size, _EVENTS, size.sessions, tenant.id, now, tenant.site_id),
+        _write_people(runtime, tenant, size, now),
+    )
+    await _vacuum(runtime)
+    await _credit(runtime, tenant)
+    await _vacuum(runtime)
 
 
-async def _in_chunks(runtime: Runtime, tenant: BenchTenant, statement: str, rows: int, *arguments: object) -> None:
-    for first in range(1, rows + 1, CHUNK):
-        async with runtime.database.tenant(tenant.id) as conn:
-            await conn.execute(statement, tenant.id, first, min(first + CHUNK - 1, rows), *arguments)
-
-
-async def _write_sales(runtime: Runtime, tenant: BenchTenant, size: Size) -> None:
+async def _write_people(runtime: Runtime, tenant: BenchTenant, size: Size, now: datetime) -> None:
     async with runtime.database.tenant(tenant.id) as conn:
         connection_id = await conn.fetchval(_CONNECTION, tenant.id)
-    await _in_chunks(runtime, tenant, _PURCHASES, size.purchases, connection_id)
-    await _in_chunks(runtime, tenant, _CHARGES, size.purchases)
+    await _write(runtime, size, _PEOPLE, size.purchases, tenant.id, now)
+    await _write(runtime, size, _VISITORS, size.visitors, tenant.id, now)
+    await _write(runtime, size, _SESSIONS, size.sessions, tenant.id, now, tenant.site_id)
+    await _write(runtime, size, _TOUCHES, size.sessions, tenant.id, now)
+    await _write(runtime, size, _PURCHASES, size.purchases, tenant.id, now, connection_id)
+    await _write(runtime, size, _CHARGES, size.purchases, tenant.id, now, connection_id)
+
+
+async def _write(runtime: Runtime, size: Size, statement: str, rows: int, *arguments: UUID | datetime) -> None:
+    async with _superuser(runtime) as conn:
+        await conn.execute("set session_replication_role = replica")  # no checks of foreign keys
+        sizes = {":rows": rows, ":buyers": size.purchases, ":others": size.visitors - size.purchases}
+        for name, value in sizes.items():
+            statement = statement.replace(name, str(value))
+        await conn.execute(statement, *arguments)
+
+
+async def _credit(runtime: Runtime, tenant: BenchTenant) -> None:
     async with runtime.database.tenant(tenant.id) as conn:
         rows = await conn.fetch("select id from purchases where tenant_id = $1 order by id", tenant.id)
     ids = [row["id"] for row in rows]
-    for start in range(0, len(ids), 1000):
+    for start in range(0, len(ids), CREDIT_AT_ONCE):
         async with runtime.database.tenant(tenant.id) as conn:
-            await credit(conn, tenant.id, ids[start : start + 1000], runtime.registry.models)
+            await credit(conn, tenant.id, ids[start : start + CREDIT_AT_ONCE], runtime.registry.models)
 
 
-async def _analyse(runtime: Runtime) -> None:
-    """What autovacuum does within minutes of such an import."""
-    owner = await asyncpg.connect(runtime.where.owner)
+async def _vacuum(runtime: Runtime) -> None:
+    """What autovacuum does within minutes of such an import, and the checkpoint that would follow it."""
+    async with _superuser(runtime) as conn:
+        await conn.execute("vacuum analyze")
+        await conn.execute("checkpoint")
+
+
+@contextlib.asynccontextmanager
+async def _superuser(runtime: Runtime) -> AsyncIterator[asyncpg.Connection]:
+    conn = await asyncpg.connect(runtime.where.admin, database=DATABASE)
     try:
-        await owner.execute("vacuum analyze")
+        yield conn
     finally:
-        await owner.close()
+        await conn.close()
