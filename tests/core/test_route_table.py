@@ -131,10 +131,8 @@ async def agency(client: httpx.AsyncClient, home: ActingTenant) -> str:
 async def call(
     client: httpx.AsyncClient, case: RouteCase, url: str, headers: dict[str, str], body: bytes | None = UNREADABLE
 ) -> httpx.Response:
-    sent = (
-        {"content": body, "headers": {**headers, "content-type": "application/json"}} if body else {"headers": headers}
-    )
-    return await client.request(case.method, url, **sent)  # type: ignore[arg-type]
+    typed = {**headers, "content-type": "application/json"} if body else headers
+    return await client.request(case.method, url, content=body, headers=typed)
 
 
 async def person(installation: Runtime, tenant_id: UUID | None = None, role: str = "viewer") -> tuple[UUID, str]:

@@ -130,7 +130,7 @@ def forged(keys: KeyRing, drop: str = "", typ: str | None = jwt.TYPE, algorithm:
     claims = {**CLAIMS, "iat": now, "exp": now + timedelta(minutes=5), **changes}
     claims.pop(drop, None)
     headers = {"typ": typ} if typ else {"typ": "JWT"}
-    return pyjwt.encode(claims, keys.jwt_key if algorithm != "none" else None, algorithm=algorithm, headers=headers)
+    return pyjwt.encode(claims, keys.jwt_key if algorithm != "none" else "", algorithm=algorithm, headers=headers)
 
 
 def test_an_access_token_says_who_and_which_session(tmp_path: Path) -> None:
