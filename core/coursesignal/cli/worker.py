@@ -16,7 +16,6 @@ from coursesignal.plugins.crons import crons_of
 from coursesignal.runtime import Runtime
 from coursesignal.settings import Settings, load
 
-
 TESTING_LEASE_S = 5.0
 """So that tests which kill workers need not wait a minute for what those held."""
 
