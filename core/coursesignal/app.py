@@ -30,6 +30,7 @@ from coursesignal.settings import load
 from coursesignal.tenancy.routes import ROUTES as TENANCY
 from coursesignal.tracking.collect import CollectApp
 from coursesignal.tracking.routes import ROUTES as TRACKING
+from coursesignal.web.described import describe_refusals
 from coursesignal.web.headers import SecurityHeaders
 from coursesignal.web.health import ROUTES as HEALTH
 from coursesignal.web.metrics import ROUTES as METRICS
@@ -104,6 +105,7 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
     )
     app.state.runtime = runtime
     check_routes(app)
+    describe_refusals(app)
     return app
 
 

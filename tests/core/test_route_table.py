@@ -41,6 +41,7 @@ class RouteCase:
     """One method of one route with what it declares."""
 
     method: str
+    path: str
     parts: tuple[Any, ...]
     access: Access
     plugin: str | None
@@ -58,7 +59,7 @@ class RouteCase:
         return str(uuid4()) if part.type is UUID else "7" if part.type in {int, float} else f"absent-{uuid4().hex[:8]}"
 
     def __str__(self) -> str:
-        return f"{self.method} {self.url('TENANT', 'AGENCY')} ({self.operation}: {self.access})"
+        return f"{self.method} {self.path} ({self.access})"
 
 
 @dataclass
@@ -108,7 +109,11 @@ def cases(installation: Runtime) -> list[RouteCase]:
                 opt, operation = handler.opt, str(handler.operation_id)
                 access = opt.get("access")
                 assert isinstance(access, Access), f"{method} {route.path} declares nothing"
-                found.append(RouteCase(method, tuple(route.path_components), access, opt.get("plugin"), operation))
+                found.append(
+                    RouteCase(
+                        method, route.path_format, (*route.path_components,), access, opt.get("plugin"), operation
+                    )
+                )
     return found
 
 
@@ -303,3 +308,29 @@ async def test_a_platform_that_was_withdrawn_cannot_be_connected(
             open_to_off = await client.request(method, f"/api/{slug}/connect", json={}, headers=off.headers)
             refused = await client.request(method, f"/api/{slug}/connect", json={}, headers=withdrawn.headers)
             assert (open_to_off.status_code != 404, refused.status_code) == (True, 404), (method, slug, refused.text)
+
+
+async def test_the_description_of_the_api_says_who_may_call_and_what_is_refused(
+    client: httpx.AsyncClient, cases: list[RouteCase]
+) -> None:
+    """The problems of each route's class, each as a problem document; nothing undescribed, unnamed or untagged."""
+    schema = (await client.get(f"{SCHEMA_PATH}/openapi.json")).json()
+    operations = {
+        (method.upper(), path): what for path, methods in schema["paths"].items() for method, what in methods.items()
+    }
+    access = {(case.method, case.path or "/"): case.access for case in cases}
+    assert len(operations) > 70
+    assert len({what["operationId"] for what in operations.values()}) == len(operations)
+    for name, what in operations.items():
+        assert what["summary"] and what["tags"], name
+        refused = {int(status): answer for status, answer in what["responses"].items() if int(status) >= 400}
+        public = access[name].kind == "public"
+        assert ({401, 403} <= set(refused)) != public, name
+        assert (what.get("security") == [{"bearer": []}]) != public, name
+        assert 404 in refused or access[name].kind not in {"tenant", "agency"}, name
+        assert "requestBody" not in what or {400, 422} <= set(refused), name
+        for answer in refused.values():
+            [(media_type, content)] = answer["content"].items()
+            assert (media_type, content["schema"]["$ref"]) == (
+                "application/problem+json", "#/components/schemas/Problem",
+            ), name  # fmt: skip

@@ -29,6 +29,8 @@ TYPE_PREFIX = "urn:coursesignal:problem:"
 AWAY = ("08", "53", "55P03", "57P", "40", "25006")
 """SQLSTATEs that pass: no connection, no room, locked, shutting down, a lost race."""
 _AT = re.compile(r" - at `\$?\.?(.*?)`$")
+NO_BODY = "'data'"
+"""How Litestar says that there is none."""
 _IN_BODY = re.compile(r" - at `\$\.data(.*?)`$")
 _NAMED = re.compile(r"(?:missing required|contains unknown) field `([^`]*)`")
 
@@ -175,7 +177,8 @@ def _field_errors(extra: object, path_in_body: str | None) -> Iterator[FieldErro
             path = str(item.get("key", ""))
             if item.get("source") == "body":
                 path = path_in_body if path_in_body is not None else "" if path == "data" else path
-            yield _field(path, str(item.get("message", "not valid")))
+            message = str(item.get("message", "not valid"))
+            yield _field(path, "Send a JSON body." if message == NO_BODY else message)
 
 
 def _invalid(request: Request[Any, Any, Any], errors: Sequence[FieldError]) -> Response[Any]:
