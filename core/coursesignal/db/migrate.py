@@ -1,5 +1,7 @@
 """Migrations: Piccolo runs core's history and each plugin's own, in one transaction, one migrator at a time.
 
+Piccolo's commands bring a code formatter along: they are imported when something is to run, not when a process starts.
+
 Every source has its own app name and history, so a plugin that is gone leaves rows that nobody reads and breaks nothing.
 """
 
@@ -16,10 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from piccolo.apps.migrations.commands.backwards import run_backwards
-from piccolo.apps.migrations.commands.forwards import run_forwards
-from piccolo.apps.migrations.tables import Migration
-from piccolo.conf.apps import AppConfig, AppRegistry
 from piccolo.engine.postgres import PostgresEngine
 
 from coursesignal.errors import ConfigurationError
@@ -70,17 +68,21 @@ class Migrator:
 
     async def up(self, app: str = "all") -> str:
         """Run what has not run; return Piccolo's report. Safe when two run at once: the second finds nothing to do."""
+        from piccolo.apps.migrations.commands.forwards import run_forwards
+
         async with self._exclusive():
             return await self._quietly(run_forwards(app))
 
     async def down(self, app: str, to: str) -> str:
         """Undo ``app``'s migrations down to and including id ``to`` ("all" for every one)."""
+        from piccolo.apps.migrations.commands.backwards import run_backwards
+
         async with self._exclusive():
             return await self._quietly(run_backwards(app, to, auto_agree=True))
 
     async def status(self) -> list[MigrationState]:
         """Every migration of every source, in order, applied or not."""
-        self._install()
+        _check_names(self.sources)
         done = await self._applied()
         states = []
         for source in self.sources:
@@ -128,6 +130,9 @@ class Migrator:
 
     def _install(self) -> None:
         """Show Piccolo its configuration as modules in memory; it would look for files otherwise."""
+        from piccolo.apps.migrations.tables import Migration
+        from piccolo.conf.apps import AppConfig, AppRegistry
+
         _check_names(self.sources)
         package = types.ModuleType(_PACKAGE)
         package.__path__ = []
