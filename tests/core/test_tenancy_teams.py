@@ -206,6 +206,19 @@ async def test_a_newer_invitation_replaces_the_older_and_a_withdrawn_one_is_wort
         assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (400, "link-spent")
 
 
+async def test_nobody_joins_a_tenant_that_was_archived(
+    client: httpx.AsyncClient, mine: ActingTenant, installation: Runtime
+) -> None:
+    who = somebody()
+    await invite(client, mine, who)
+    async with installation.database.control() as conn:
+        await conn.execute("update tenants set status = 'archived' where id = $1", mine.id)
+    body = {"token": await mailed_token(installation, who), "password": PASSWORD}
+    archived = await client.post("/api/auth/accept-invite", json=body)
+    unknown = await client.post("/api/auth/accept-invite", json={**body, "token": "never-was"})
+    assert (archived.status_code, archived.content) == (400, unknown.content)
+
+
 async def test_who_belongs_to_the_team_already_is_not_invited_again(
     client: httpx.AsyncClient, mine: ActingTenant
 ) -> None:

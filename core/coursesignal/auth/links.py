@@ -88,7 +88,12 @@ def url(base_url: str, purpose: Purpose, token: str) -> str:
     return f"{base_url}{PAGES[purpose]}?{urlencode({'token': token})}"
 
 
+def spent() -> BadRequest:
+    """The one answer to every link that leads nowhere."""
+    return BadRequest("This link is not valid any more. Ask for a new one.", kind="link-spent")
+
+
 def _link(row: Any) -> Link:
     if row is None:
-        raise BadRequest("This link is not valid any more. Ask for a new one.", kind="link-spent")
+        raise spent()
     return Link(**dict(row))

@@ -91,7 +91,11 @@ async def _first_password(password: str | None) -> str:
 
 
 async def _team(conn: asyncpg.Connection, link: Link) -> tuple[Team, str]:
-    table, team_id = ("tenants", link.tenant_id) if link.tenant_id else ("agencies", link.agency_id)
-    row = await conn.fetchrow(f"select slug, name from {table} where id = $1", team_id)  # noqa: S608
-    assert row is not None and isinstance(team_id, UUID)
+    """What the link leads to; raises BadRequest for a tenant that has been archived."""
+    found = "tenants where status = 'active' and" if link.tenant_id else "agencies where"
+    team_id = link.tenant_id or link.agency_id
+    row = await conn.fetchrow(f"select slug, name from {found} id = $1", team_id)  # noqa: S608
+    if row is None:
+        raise links.spent()
+    assert isinstance(team_id, UUID)
     return Team("tenant" if link.tenant_id else "agency", team_id, row["name"]), row["slug"]
