@@ -225,6 +225,7 @@ def _spare_the_collector() -> None:
     """What was built at boot stays: without this, walking it again and again takes a tenth of the tracking endpoint's time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(10_000, 20, 20)
 
 
