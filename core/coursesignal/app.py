@@ -31,7 +31,7 @@ from coursesignal.tenancy.routes import ROUTES as TENANCY
 from coursesignal.tracking.collect import CollectApp
 from coursesignal.tracking.routes import ROUTES as TRACKING
 from coursesignal.web.described import describe_refusals
-from coursesignal.web.headers import SecurityHeaders
+from coursesignal.web.headers import security_headers
 from coursesignal.web.health import ROUTES as HEALTH
 from coursesignal.web.metrics import ROUTES as METRICS
 from coursesignal.web.metrics import Measured
@@ -96,7 +96,8 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
         route_handlers=[*routes, *connection_routes(runtime.registry.connectors), *plugin_routers(runtime)],
         dependencies=_dependencies(runtime),
         guards=[guard],
-        middleware=[Measured(), SecurityHeaders()],
+        middleware=[Measured()],
+        before_send=[security_headers],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=[_lifespan(runtime)] if manage_runtime else [],
         request_max_body_size=MAX_BODY_BYTES,

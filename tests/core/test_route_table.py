@@ -282,7 +282,7 @@ async def test_nothing_of_a_plugin_is_there_for_a_tenant_that_does_not_have_it(
         for headers in (tenant.headers, key):
             answer = await call(client, case, url + (site if case.access.kind == "public" else ""), headers)
             absent = await call(client, case, "/api/never-was", headers)
-            right = answer.status_code == 404 and answer.content == absent.content
+            right = answer.status_code == 404 and answer.content == absent.content and answer.headers == absent.headers
             faults.expect(right, case, answer, how)
     faults.none_in(20)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from litestar.datastructures import MutableScopeHeaders
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import Message, Scope
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -19,18 +17,13 @@ HEADERS = {
 }
 
 
-class SecurityHeaders(ASGIMiddleware):
-    """Adds HEADERS, and ``no-store`` where nothing else says how long an answer may be kept."""
+async def security_headers(message: Message, scope: Scope) -> None:
+    """Adds HEADERS, and ``no-store`` where nothing else says how long an answer may be kept.
 
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableScopeHeaders.from_message(message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("cache-control", "no-store")
-            await send(message)
-
-        await next_app(scope, receive, send_with_headers)
+    A hook and not a middleware: answers to paths that lead nowhere have them too, and so cannot be told from refusals.
+    """
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        headers.setdefault("cache-control", "no-store")
