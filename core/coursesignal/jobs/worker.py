@@ -79,6 +79,7 @@ class Worker:
                 carrying = group.create_task(self._carrier.start(), name="carry")
                 log.info("worker started")
                 await stop.wait()
+                await self._carrier.started.wait()  # one that is stopped before it starts, starts for good
                 self._wake()
                 await self._carrier.stop()
                 await carrying
@@ -122,8 +123,12 @@ class Carrier(saq.Worker[Any]):
     SIGNALS = []  # noqa: RUF012
 
     def __init__(self, queue: saq.Queue, functions: Any, *, grace_s: float, **options: Any) -> None:
-        super().__init__(queue, functions, **options)
+        super().__init__(queue, functions, startup=self._note_start, **options)
         self._grace_s = grace_s
+        self.started = asyncio.Event()
+
+    async def _note_start(self, ctx: object) -> None:
+        self.started.set()
 
     async def stop(self) -> None:
         self.event.set()  # nothing more is dequeued
