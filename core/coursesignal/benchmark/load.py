@@ -19,6 +19,8 @@ class Measured:
     """What a run saw; latencies in seconds, of requests answered with the expected status inside the measured time."""
 
     seconds: float
+    server_s: float = 0.0
+    """Processor time the server used meanwhile."""
     statuses: Counter[int] = field(default_factory=Counter[int])
     latencies_s: list[float] = field(default_factory=list[float])
     broken: int = 0
@@ -27,6 +29,11 @@ class Measured:
     @property
     def per_second(self) -> float:
         return len(self.latencies_s) / self.seconds
+
+    @property
+    def per_core_second(self) -> float:
+        """Requests per second of the server's processor time: what one core of it does when it has the core to itself."""
+        return len(self.latencies_s) / self.server_s if self.server_s else float("nan")
 
     def percentile_ms(self, percent: float) -> float:
         """The latency below which ``percent`` of the requests were, in milliseconds; nan without any."""
@@ -51,11 +58,18 @@ class Target:
         return _REQUEST % (self.path.encode(), self.host.encode(), len(body), body)
 
 
-async def run_load(target: Target, *, connections: int, seconds: float, warm_up_s: float = 1.0) -> Measured:
-    """Load ``target`` for ``warm_up_s`` + ``seconds`` and return what the second part saw."""
+async def run_load(
+    target: Target, *, connections: int, seconds: float, server_s: Callable[[], float], warm_up_s: float = 1.0
+) -> Measured:
+    """Load ``target`` for ``warm_up_s`` + ``seconds`` and return what the second part saw.
+
+    ``server_s`` tells the processor time the server has used so far.
+    """
     measured = Measured(seconds)
     starts_at = time.perf_counter() + warm_up_s
     loop = asyncio.get_running_loop()
+    loop.call_later(warm_up_s, lambda: setattr(measured, "server_s", -server_s()))
+    loop.call_later(warm_up_s + seconds, lambda: setattr(measured, "server_s", measured.server_s + server_s()))
     clients = [_Client(target, measured, starts_at, starts_at + seconds) for _ in range(connections)]
     transports = []
     for client in clients:

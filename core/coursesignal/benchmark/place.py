@@ -63,9 +63,9 @@ def temporary_settings(settings: Settings) -> Iterator[Settings]:
 
 @dataclass(frozen=True, slots=True)
 class WebProcess:
-    """A web process of the installation, all plugins loaded; ``booted_s`` is from its start to its first answer."""
+    """A web process, of the installation with all plugins loaded; ``booted_s`` is from its start to its first answer."""
 
-    base_url: str
+    port: int
     pid: int
     booted_s: float
 
@@ -82,17 +82,18 @@ def web_process(settings: Settings) -> Iterator[WebProcess]:
     env = {**os.environ, **environment(settings)}
     started = time.monotonic()
     with _process([sys.executable, "-m", "coursesignal", "web"], env) as process:
-        _wait_for(f"{settings.base_url}/health/ready")
-        yield WebProcess(settings.base_url, process.pid, time.monotonic() - started)
+        _wait_for(settings.port, "/health/ready")
+        yield WebProcess(settings.port, process.pid, time.monotonic() - started)
 
 
 @contextlib.contextmanager
-def bare_process() -> Iterator[int]:
-    """The yardstick on the first core, ready; yields its port."""
+def bare_process() -> Iterator[WebProcess]:
+    """The yardstick on the first core, ready."""
     port = free_port()
-    with _process([sys.executable, "-m", "coursesignal.benchmark.bare", str(port)], os.environ):
-        _wait_for(f"http://127.0.0.1:{port}/")
-        yield port
+    started = time.monotonic()
+    with _process([sys.executable, "-m", "coursesignal.benchmark.bare", str(port)], os.environ) as process:
+        _wait_for(port, "/")
+        yield WebProcess(port, process.pid, time.monotonic() - started)
 
 
 async def add_tenant(runtime: Runtime) -> BenchTenant:
@@ -111,18 +112,38 @@ async def add_tenant(runtime: Runtime) -> BenchTenant:
     return BenchTenant(tenant_id, site_id, site_key, api_key)
 
 
+@contextlib.contextmanager
+def apart(settings: Settings) -> Iterator[bool]:
+    """Keep the database server and this process off the web process's core; yields False where the system cannot."""
+    database = psutil.Process(int((EmbeddedServer(settings.home).data / "postmaster.pid").read_text().split()[0]))
+    ours = [0, database.pid, *(child.pid for child in database.children(recursive=True))]
+    try:
+        yield all(pin(pid, 1) for pid in ours)
+    finally:
+        for pid in ours:
+            unpin(pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used so far."""
+    used = psutil.Process(pid).cpu_times()
+    return float(used.user + used.system)
+
+
 def pin(pid: int, number: int) -> bool:
     """Keep a process (0: this one) on one of CORES, the last when there are fewer; False where the system cannot."""
     if not CORES:
         return False
-    os.sched_setaffinity(pid, {CORES[min(number, len(CORES) - 1)]})
+    with contextlib.suppress(ProcessLookupError):  # of the database's processes some come and go
+        os.sched_setaffinity(pid, {CORES[min(number, len(CORES) - 1)]})
     return True
 
 
-def unpin() -> None:
-    """Let this process run anywhere again."""
+def unpin(pid: int) -> None:
+    """Let a process (0: this one) run anywhere again."""
     if CORES:
-        os.sched_setaffinity(0, CORES)
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, CORES)
 
 
 def free_port() -> int:
@@ -148,15 +169,16 @@ def _process(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subproc
             process.wait()
 
 
-def _wait_for(url: str) -> None:
-    """Return once anything answers below 500."""
+def _wait_for(port: int, path: str) -> None:
+    """Return once the server on ``port`` answers below 500."""
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=2).status_code < 500:
-                return
-        time.sleep(0.05)
-    raise ConfigurationError(f"{url} did not answer within {READY_TIMEOUT_S:.0f} s.")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=2) as http:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.HTTPError):
+                if http.get(path).status_code < 500:
+                    return
+            time.sleep(0.02)
+    raise ConfigurationError(f"No answer on port {port} within {READY_TIMEOUT_S:.0f} s.")
 
 
 async def drain(runtime: Runtime) -> tuple[int, float]:

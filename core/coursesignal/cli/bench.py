@@ -12,7 +12,7 @@ from coursesignal.settings import Settings, load
 
 if TYPE_CHECKING:
     from coursesignal.benchmark.load import Measured
-    from coursesignal.benchmark.place import BenchTenant
+    from coursesignal.benchmark.place import BenchTenant, WebProcess
 
 
 @click.command()
@@ -39,36 +39,39 @@ def measure_ingest(settings: Settings, tenant: BenchTenant, seconds: float, conn
     from coursesignal.benchmark import bare, place
     from coursesignal.tracking.collect import EVENT_PATH
 
-    pinned = place.pin(0, 1)
-    cores = "the server on one core, the load on another" if pinned else "server and load on the same cores"
-    click.echo(f"\nIngest: {connections} connections, {cores}; fsync is on, every answer comes after its commit\n")
-    click.echo(f"{'':34}{'requests/s':>12}{'events/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'other answers':>15}")
-
-    def row(name: str, port: int, path: str, events: int) -> Measured:
-        measured = _load(tenant, port, path, events, seconds, connections)
-        others = measured.statuses.total() - measured.statuses[202] + measured.broken
-        click.echo(
-            f"{name:34}{measured.per_second:12,.0f}{measured.per_second * events:12,.0f}"
-            f"{measured.percentile_ms(50):9.1f}{measured.percentile_ms(99):9.1f}{others:15,}"
-        )
+    def row(name: str, server: WebProcess, path: str, events: int) -> Measured:
+        measured = _load(tenant, server, path, events, seconds, connections)
+        click.echo(_ingest_row(f"{name}, {events} per body", measured, events))
         return measured
 
-    try:
-        with place.bare_process() as port:
-            bare_rows = [
-                row(f"bare Litestar handler, {events} per body", port, bare.PATH, events) for events in (1, 10)
-            ]
-        with place.web_process(settings) as web:
-            rows = [row(f"CourseSignal, {events} per body", settings.port, EVENT_PATH, events) for events in (1, 10)]
-            resident_mb = web.resident_bytes / 1e6
-    finally:
-        place.unpin()
+    with place.apart(settings) as pinned:
+        cores = "the server on one core, load and database on another" if pinned else "all on the same cores"
+        click.echo(f"\nIngest: {connections} connections, {cores}; fsync is on, every answer comes after its commit\n")
+        click.echo(_INGEST_HEAD)
+        with place.bare_process() as server:
+            bare_rows = [row("bare Litestar handler", server, bare.PATH, events) for events in (1, 10)]
+        with place.web_process(settings) as server:
+            rows = [row("CourseSignal", server, EVENT_PATH, events) for events in (1, 10)]
+            resident_mb = server.resident_bytes / 1e6
     shares = [ours.per_second / max(theirs.per_second, 1) for ours, theirs in zip(rows, bare_rows, strict=True)]
     click.echo(
         f"\nCourseSignal answers {shares[0]:.0%} of the bare handler's requests with 1 event, {shares[1]:.0%} with 10."
     )
     click.echo(
-        f"The web process booted with all plugins in {web.booted_s:.2f} s; after the load it holds {resident_mb:.0f} MB."
+        f"The web process booted with all plugins in {server.booted_s:.2f} s; after the load it holds {resident_mb:.0f} MB."
+    )
+
+
+_INGEST_HEAD = (
+    f"{'':36}{'requests/s':>12}{'events/s':>10}{'p50 ms':>8}{'p99 ms':>8}{'per core-second':>17}{'other answers':>15}"
+)
+
+
+def _ingest_row(name: str, measured: Measured, events: int) -> str:
+    others = measured.statuses.total() - measured.statuses[202] + measured.broken
+    return (
+        f"{name:36}{measured.per_second:12,.0f}{measured.per_second * events:10,.0f}{measured.percentile_ms(50):8.1f}"
+        f"{measured.percentile_ms(99):8.1f}{measured.per_core_second:17,.0f}{others:15,}"
     )
 
 
@@ -97,8 +100,8 @@ def measure_reports(settings: Settings, events: int) -> None:
     tenant = asyncio.run(_set_up(settings, events))
     click.echo(f"written and credited in {time.monotonic() - started:.0f} s\n")
     click.echo(f"{'':58}{'first ms':>10}{'median ms':>11}{'slowest ms':>12}")
-    with place.web_process(settings) as web:
-        for timed in time_reports(web.base_url, tenant):
+    with place.web_process(settings):
+        for timed in time_reports(settings.base_url, tenant):
             note = "" if timed.status == 200 else f"  answered {timed.status}"
             click.echo(f"{timed.path:58}{timed.first_ms:10.1f}{timed.median_ms:11.1f}{timed.slowest_ms:12.1f}{note}")
 
@@ -116,13 +119,18 @@ async def _set_up(settings: Settings, events: int) -> BenchTenant:
         return tenant
 
 
-def _load(tenant: BenchTenant, port: int, path: str, events: int, seconds: float, connections: int) -> Measured:
+def _load(
+    tenant: BenchTenant, server: WebProcess, path: str, events: int, seconds: float, connections: int
+) -> Measured:
     from coursesignal.benchmark.load import Target, run_load
+    from coursesignal.benchmark.place import cpu_seconds
     from coursesignal.benchmark.traffic import bodies
 
-    target = Target("127.0.0.1", port, path, 202, bodies(tenant.site_key, events))
+    target = Target("127.0.0.1", server.port, path, 202, bodies(tenant.site_key, events))
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        return runner.run(run_load(target, connections=connections, seconds=seconds))
+        return runner.run(
+            run_load(target, connections=connections, seconds=seconds, server_s=lambda: cpu_seconds(server.pid))
+        )
 
 
 def _fast_loop() -> type[asyncio.AbstractEventLoop] | None:
