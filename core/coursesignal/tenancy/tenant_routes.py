@@ -24,8 +24,7 @@ from coursesignal.tenancy.schemas import TenantChange, TenantIn, TenantOut
 async def list_tenants(db: NamedDependency[Database], caller: NamedDependency[Caller]) -> list[TenantOut]:
     assert caller.user_id is not None
     async with db.control() as conn:
-        found = await users.tenants_of(conn, caller.user_id)
-        return [await tenants.read(conn, membership.tenant.id, membership.role) for membership in found]
+        return await tenants.of_memberships(conn, await users.tenants_of(conn, caller.user_id))
 
 
 @post("/", opt=user(), status_code=201, summary="Open a tenant of your own", operation_id="createTenant")

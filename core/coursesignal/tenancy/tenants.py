@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from coursesignal.auth.callers import Caller
+from coursesignal.auth.callers import Caller, Membership
 from coursesignal.db.engine import Database
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import Conflict, FieldError, Invalid, NotFound
@@ -107,6 +107,13 @@ async def read(conn: asyncpg.Connection, tenant_id: UUID, role: str) -> TenantOu
     if row is None:
         raise NotFound
     return TenantOut(**dict(row), role=role)
+
+
+async def of_memberships(conn: asyncpg.Connection, found: Sequence[Membership]) -> list[TenantOut]:
+    """The tenants somebody may enter, in the order given, each with their role there."""
+    rows = await conn.fetch(f"{SELECT} where t.id = any($1)", [membership.tenant.id for membership in found])
+    facts = {row["id"]: dict(row) for row in rows}
+    return [TenantOut(**facts[membership.tenant.id], role=membership.role) for membership in found]
 
 
 async def of_agency(conn: asyncpg.Connection, agency_id: UUID, role: str) -> list[TenantOut]:
