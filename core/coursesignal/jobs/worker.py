@@ -30,6 +30,8 @@ Drain = Callable[[], Awaitable[int]]
 CONCURRENCY = 8
 GRACE_S = 7.0
 """How long running tasks may go on after the worker was asked to stop; less than the supervisor waits."""
+CANCELLATIONS, CANCELLATION_S = 3, 0.8
+"""How often what is left is cancelled then, and how long it may take to hand back its task each time."""
 IDLE_POLL_S = 0.2
 MAIL_POLL_S = 5.0
 AFTER_FAILURE_S = 1.0
@@ -135,7 +137,18 @@ class Carrier(saq.Worker[Any]):
         until = time.monotonic() + self._grace_s
         while self.job_task_contexts and time.monotonic() < until:  # noqa: ASYNC110 – SAQ offers nothing to wait for
             await asyncio.sleep(0.02)
-        await super().stop()  # ends at once what is left: waits for work, sleeps, tasks that need too long
+        await self._end_waits()
+        await super().stop()
+
+    async def _end_waits(self) -> None:
+        """Cancel what is left: waits for work, sleeps, tasks that need too long. Some database calls swallow a cancellation."""
+        left = set(self.tasks)
+        for _ in range(CANCELLATIONS):
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=CANCELLATION_S)
 
 
 async def run_until_idle(
