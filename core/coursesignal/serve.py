@@ -29,7 +29,7 @@ from coursesignal.settings import Settings
 
 GRACE_S = 10.0
 """How long a child may take to finish what it does after being asked to stop."""
-RESTART_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+RESTART_PAUSES_S = (0.1, 0.2, 0.5, 1.0)
 BACKLOG = 2048
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.faults
 Read = Callable[[], Awaitable[list[Any]]]
 AllDone = Callable[..., Awaitable[list[Any]]]
 GAPS = ("before", "inside", "after")
-KILLS = 20
+KILLS = int(os.environ.get("COURSESIGNAL_FAULT_ROUNDS", "4"))
 SWEEP_LOCK = """
     select exists (
         select from pg_locks where locktype = 'advisory' and granted and objid = hashtext('coursesignal')::oid
