@@ -15,7 +15,9 @@ from coursesignal.attribution.models import OptIn, PositionBased, TimeDecay, WSh
 from coursesignal.attribution.shapley import Shapley
 from coursesignal.errors import TooLittleData
 from coursesignal.jobs.outbox import enqueue
+from coursesignal.jobs.upkeep import core_crons
 from coursesignal.plugin import PathRecord, Touch
+from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.history import History
 
@@ -157,6 +159,27 @@ async def test_learning_models_learn_from_the_tenants_own_journeys_and_credit_it
     for slug in compared["models"]:
         rows = sum(row["revenueMinor"].get(slug, 0) for row in compared["rows"])
         assert rows + compared["unattributedMinor"][slug] == compared["netRevenueMinor"] == 55_000
+
+
+async def test_a_model_that_is_new_credits_what_was_sold_before_once(
+    installation: Runtime, make_tenant: TenantMaker, run_jobs: Callable[[], Awaitable[None]]
+) -> None:
+    shop = await make_tenant()
+    past = History(shop)
+    await past.visit("v", NOON - timedelta(days=1), "youtube", email="v@example.com")
+    await past.sale("v@example.com", 1_000, NOON)
+    cron = next(
+        one for one in core_crons(installation.database, installation.registry.models) if one.name == "core.models"
+    )
+    for _ in range(2):
+        await cron.run(NOON)
+        await run_jobs()
+    assert await credited(shop, "linear") == {"youtube": 1_000}
+    async with shop.transaction() as conn:
+        runs = await conn.fetchval(
+            "select count(*) from outbox where tenant_id = $1 and name = 'core.recredit'", shop.id
+        )
+    assert runs == 1
 
 
 async def test_a_tenant_sets_half_life_and_shares_and_is_credited_again(

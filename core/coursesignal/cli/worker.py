@@ -51,6 +51,6 @@ def worker_of(runtime: Runtime) -> Worker:
         runtime.handlers(),
         runtime.drain_events,
         runtime.mailer,
-        (*core_crons(runtime.database), *crons_of(runtime)),
+        (*core_crons(runtime.database, runtime.registry.models), *crons_of(runtime)),
         lease_s=TESTING_LEASE_S if runtime.settings.testing else LEASE_S,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -39,13 +39,14 @@ KEPT = """
 """
 
 
-def core_crons(db: Database) -> Sequence[Cron]:
-    """Core's own schedules."""
+def core_crons(db: Database, models: Iterable[str] = ()) -> Sequence[Cron]:
+    """Core's own schedules; ``models`` are the slugs of this installation's attribution models."""
     return (
         Cron("core.partitions", "7 * * * *", partial(_ensure_partitions, db)),
         Cron("core.spent", "23 * * * *", partial(_remove_spent, db)),
         Cron("core.outbox", "41 * * * *", partial(_prune_outbox, db)),
         Cron("core.learn", "17 3 * * *", partial(_let_models_learn, db)),
+        Cron("core.models", "*/10 * * * *", partial(_credit_under_new_models, db, tuple(sorted(models)))),
     )
 
 
@@ -63,11 +64,20 @@ async def _remove_spent(db: Database, due: datetime) -> None:
 
 async def _let_models_learn(db: Database, due: datetime) -> None:
     """Attribution models that learn do so every night."""
+    await _enqueue_for_all(db, "core.learn", f"cron:core.learn:{due.isoformat()}")
+
+
+async def _credit_under_new_models(db: Database, models: tuple[str, ...], due: datetime) -> None:
+    """An installation that got another model credits what was sold before under it too: once per set of models and tenant."""
+    await _enqueue_for_all(db, "core.recredit", f"models:{','.join(models)}")
+
+
+async def _enqueue_for_all(db: Database, job: str, key: str) -> None:
     async with db.control() as conn:
         tenants = [row["id"] for row in await conn.fetch("select id from tenants where status = 'active'")]
     for tenant_id in tenants:
         async with db.tenant(tenant_id) as conn:
-            await enqueue(conn, tenant_id, "core.learn", {}, key=f"cron:core.learn:{due.isoformat()}")
+            await enqueue(conn, tenant_id, job, {}, key=key)
 
 
 async def _prune_outbox(db: Database, due: datetime) -> None:
