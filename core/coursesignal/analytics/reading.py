@@ -21,10 +21,13 @@ _SNAPSHOT = f"""
     set transaction isolation level repeatable read read only;
     set local statement_timeout = '{TIMEOUT_S}s';
     set local plan_cache_mode = force_custom_plan;
-    set local random_page_cost = 1.1;
+    set local seq_page_cost = 0.1;
+    set local random_page_cost = 0.11;
+    set local enable_memoize = off;
     set local work_mem = '32MB'"""
-# Custom plans: how much a report reads depends on the period alone. Cheap random pages: visitors are counted in the order of an
-# index, several times faster than by hashing them, which the planner only sees when it does not take the index for a slow disk.
+# Custom plans: how much a report reads depends on the period alone. Cheap pages: what reports read is in memory; reading it in
+# the order of an index is several times faster than hashing it, which the planner only sees when it takes neither for a disk's.
+# No memory of join partners: nearly every credit has a touch of its own.
 FALLBACK_MODEL = "last_non_direct"
 """Stands in for a default model that this installation no longer has."""
 

@@ -43,15 +43,20 @@ _TOTALS = f"""
     from bought b join purchases p on p.tenant_id = $1 and p.id = b.purchase_id
     group by b.currency"""  # noqa: S608 – of constants
 
+# The credits are put in the order of their touches, so that these are read from one end to the other and not back and forth.
 _CREDITED = """
-    with bought as (
+    with credited as materialized (
+        select k.touch_id, c.purchase_id, c.currency, k.amount_minor, {sales} as is_sale
+        from charges c join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = $4
+        where c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3
+        order by k.touch_id
+    ),
+    bought as (
         select {inner}, c.purchase_id, min(t.channel) as channel,
-               sum(k.amount_minor) filter (where {sales}) as charged,
-               -sum(k.amount_minor) filter (where not {sales}) as refunded
-        from charges c
-        join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = $4
-        join touches t on t.tenant_id = $1 and t.id = k.touch_id
-        where c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3 {where}
+               sum(c.amount_minor) filter (where c.is_sale) as charged,
+               -sum(c.amount_minor) filter (where not c.is_sale) as refunded
+        from credited c join touches t on t.tenant_id = $1 and t.id = c.touch_id
+        where true {where}
         group by {inner}, c.purchase_id
     )
     select {outer}, mode() within group (order by b.channel) as main_channel, {figures}
