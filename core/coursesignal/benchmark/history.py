@@ -17,7 +17,6 @@ import asyncpg
 
 from coursesignal.attribution.service import credit
 from coursesignal.benchmark.place import BenchTenant
-from coursesignal.db.roles import DATABASE
 from coursesignal.runtime import Runtime
 
 EVENTS_PER_SESSION = 4
@@ -162,7 +161,9 @@ async def _vacuum(runtime: Runtime) -> None:
 
 @contextlib.asynccontextmanager
 async def _superuser(runtime: Runtime) -> AsyncIterator[asyncpg.Connection]:
-    conn = await asyncpg.connect(runtime.where.admin, database=DATABASE)
+    async with runtime.database.control() as ours:
+        database = await ours.fetchval("select current_database()")
+    conn = await asyncpg.connect(runtime.where.admin, database=database)
     try:
         yield conn
     finally:
