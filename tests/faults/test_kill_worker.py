@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -13,6 +14,7 @@ import asyncpg
 import pytest
 
 from coursesignal.db.roles import Addresses
+from coursesignal.jobs.running import CRASHES
 from coursesignal.testing.waiting import eventually
 
 pytestmark = pytest.mark.faults
@@ -121,10 +123,11 @@ async def test_the_holder_of_the_queues_sweep_lock_may_freeze(
 async def test_a_task_that_ends_its_worker_every_time_becomes_a_dead_letter(
     start_worker: Any, enqueue: Any, effects: Read, tasks: Read, database: Any, tenant_id: UUID
 ) -> None:
-    worker = start_worker(lease_s=1.0)
-    await enqueue("poison", stops="before", max_attempts=1)
-    worker.says("poison stops before")
-    worker.kill()
+    await enqueue("poison", stops="before always", max_attempts=1)
+    for _ in range(CRASHES):
+        worker = start_worker(lease_s=1.0)
+        worker.says("poison stops before")
+        worker.kill()
     start_worker(lease_s=1.0)
 
     async def dead() -> Any:
@@ -134,6 +137,23 @@ async def test_a_task_that_ends_its_worker_every_time_becomes_a_dead_letter(
     row = await eventually(dead, 20, "the dead letter")
     assert "The worker ended while it ran this" in row["last_error"]
     assert await effects() == []
+
+
+async def test_a_task_whose_workers_were_killed_often_still_has_its_own_attempts(
+    start_worker: Any, enqueue: Any, tasks: Read, database: Any, tenant_id: UUID
+) -> None:
+    await enqueue("unlucky", stops="with an error")
+    async with database.tenant(tenant_id) as conn:
+        await conn.execute("update outbox set attempts = max_attempts where tenant_id = $1", tenant_id)
+    start_worker()
+
+    async def failed() -> Any:
+        (row,) = await tasks()
+        return row if row["last_error"] else None
+
+    row = await eventually(failed, 20, "its failure")
+    assert (row["status"], row["last_error"]) == ("pending", "RuntimeError: no luck")
+    assert row["run_at"] - row["created_at"] < timedelta(minutes=1)
 
 
 async def test_a_worker_asked_to_stop_finishes_what_it_runs(

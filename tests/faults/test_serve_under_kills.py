@@ -170,9 +170,9 @@ async def kill_web(server: ServerProcess, shop: Shop) -> bool:
     process.wait()
 
     async def answers_again() -> bool:
-        return shop.repeats > cut_before and shop.acknowledged > acknowledged_before + SENDERS + SELLERS
+        return shop.acknowledged > acknowledged_before + SENDERS + SELLERS
 
-    await eventually(answers_again, 60, "a cut-off request and then an answer")
+    await eventually(answers_again, 60, "an answer after a kill")
     shop.recoveries_s.append(time.monotonic() - began)
     return shop.repeats > cut_before
 
@@ -244,21 +244,23 @@ async def test_everything_acknowledged_is_there_exactly_once(
         )  # fmt: skip
         purchases = await conn.fetchval("select count(*) from purchases where tenant_id = $1", shop.tenant_id)
         touches = await conn.fetchval("select count(*) from touches where tenant_id = $1", shop.tenant_id)
-        dead = await conn.fetchval(
-            "select count(*) from outbox where tenant_id = $1 and status = 'dead'", shop.tenant_id
+        dead = await conn.fetch(
+            "select name, attempts, last_error from outbox where tenant_id = $1 and status = 'dead'", shop.tenant_id
         )
+        most_attempts = await conn.fetchval("select max(attempts) from outbox where tenant_id = $1", shop.tenant_id)
         announced = await conn.fetchval(
             "select count(*) from outbox where tenant_id = $1 and kind = 'event' and name = 'purchase_recorded'",
             shop.tenant_id,
         )
+    assert [dict(row) for row in dead] == []
     assert sorted(events) == sorted(shop.events)
     assert [tuple(row) for row in inbox] == [("done", len(shop.sales))]
     assert {(row["times"], row["amount"]) for row in charges} == {(1, 9900)}
     assert len(charges) == purchases == announced == len(shop.sales)
     assert touches == len(shop.events) // 3
-    assert dead == 0
     print(
         f"{ROUNDS} kills each of web and worker: {len(events)} events and {len(charges)} sales acknowledged, "
-        f"{shop.repeats} requests cut off, {len(shop.orphans)} tasks interrupted, 0 lost, 0 twice; "
-        f"answers again after {statistics.median(shop.recoveries_s):.1f} s (at most {max(shop.recoveries_s):.1f} s)"
+        f"{shop.repeats} requests cut off, {len(shop.orphans)} tasks interrupted (one {most_attempts - 1} times), "
+        f"0 lost, 0 twice; answers again after {statistics.median(shop.recoveries_s):.1f} s, "
+        f"at most {max(shop.recoveries_s):.1f} s"
     )

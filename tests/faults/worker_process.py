@@ -26,9 +26,9 @@ def say(what: str) -> None:
 
 
 async def gap(run: TaskRun, where: str) -> None:
-    """Stop here at the first attempt, if this task is to stop here."""
+    """Stop here at the first attempt, if this task is to stop here, or at every one."""
     task = run.task
-    if task.payload["stops"] == where and task.attempts == 1:
+    if task.payload["stops"] == f"{where} always" or (task.payload["stops"] == where and task.attempts == 1):
         say(f"{task.payload['name']} stops {where}")
         while not GATE.exists():
             await asyncio.sleep(0.01)
@@ -36,6 +36,8 @@ async def gap(run: TaskRun, where: str) -> None:
 
 async def effect(run: TaskRun) -> None:
     """Two lines of the audit log, which are there together or not at all."""
+    if run.task.payload["stops"] == "with an error":
+        raise RuntimeError("no luck")
     await gap(run, "before")
     async with run.effects() as conn:
         await write(conn, run, "first")

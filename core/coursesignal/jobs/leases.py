@@ -20,7 +20,8 @@ BEGIN = """
     update outbox set attempts = attempts + 1, lease_token = gen_random_uuid(),
         lease_until = clock_timestamp() + make_interval(secs => $4)
     where tenant_id = $1 and id = $2 and lease_token = $3 and status = 'pending'
-    returning tenant_id, id, lease_token, kind, plugin, name, payload, attempts, max_attempts
+    returning tenant_id, id, lease_token, kind, plugin, name, payload, attempts, max_attempts,
+        last_error is not null as failed_before
 """
 # A row that the task's own transaction has locked is left alone: nobody else can lease it meanwhile.
 EXTEND = """

@@ -23,6 +23,8 @@ TASK_TIMEOUT_S = 3600.0
 UNKNOWN_PAUSE_S = 60.0
 """How long a task that this process does not know waits for one that does."""
 SETTLE_S = 1.0
+CRASHES = 5
+"""Per attempt that a task has. Most tasks whose worker ends while they run had no part in it, so this is patient."""
 CRASHED = "The worker ended while it ran this, every time. See the worker's log; then retry."
 
 Outcome = Literal["done", "failed", "dead", "taken", "lost", "unknown"]
@@ -46,7 +48,7 @@ class Runner:
         task = await leases.begin(self.db, slip, self.lease_s)
         if task is None:
             return "taken"
-        if task.attempts > task.max_attempts:
+        if task.attempts > CRASHES * task.max_attempts:
             await leases.fail(self.db, task, CRASHED, dead=True, after_s=0)
             return "dead"
         handler = self.handlers.get(task.name if task.kind == "job" else task.kind)
@@ -105,8 +107,9 @@ class Runner:
                     return
 
     async def _failed(self, task: Task, error: Exception) -> Outcome:
-        dead = task.attempts >= task.max_attempts
-        pause = pause_s(task.attempts, error)
+        failures = task.attempts if task.failed_before else 1  # a worker's end is not the task's failure
+        dead = failures >= task.max_attempts
+        pause = pause_s(failures, error)
         later = "given up" if dead else f"again in {pause:.0f} s"
         trace = None if isinstance(error, CourseSignalError) else error
         log.error(

@@ -27,6 +27,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     payload: Mapping[str, Any]
     attempts: int
     max_attempts: int
+    failed_before: bool = False
+    """Whether an earlier attempt raised; the others' workers ended while they ran."""
 
 
 @dataclass(slots=True)
