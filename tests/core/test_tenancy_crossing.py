@@ -90,7 +90,10 @@ async def ids_of(tenant: ActingTenant) -> dict[str, list[UUID]]:
             "and column_name in ('id', 'tenant_id') and data_type = 'uuid' group by table_name having count(*) = 2"
         )
         return {
-            table: [row["id"] for row in await conn.fetch(f"select id from {table} where tenant_id = $1", tenant.id)]
+            table: [
+                row["id"]
+                for row in await conn.fetch(f"select id from {table} where tenant_id = $1 order by id", tenant.id)
+            ]
             for (table,) in tables
         }
 
