@@ -13,7 +13,7 @@ UNASKED = "It learns from your journeys every night; it has not done so yet."
 
 async def in_use(reading: Reading, models: Mapping[str, AttributionModel]) -> list[ModelInfo]:
     """Every model, the tenant's default first."""
-    rows = await reading.conn.fetch(
+    rows = await reading.fetch(
         "select model, fitted is not null as ready, problem, fitted_at from fitted_models where tenant_id = $1",
         reading.tenant.id,
     )

@@ -29,8 +29,8 @@ async def compare(reading: Reading, models: Mapping[str, AttributionModel], by: 
     """Net revenue in the period by source or channel under every model; a row's range is over the models that credit anything."""
     slugs = sorted(models)
     about = (reading.tenant.id, reading.period.start_at, reading.period.end_at)
-    found = await reading.conn.fetch(_CREDITED.format(by=by), *about, slugs, reading.currency)
-    net = int(await reading.conn.fetchval(_NET, *about, reading.currency))
+    found = await reading.fetch(_CREDITED.format(by=by), *about, slugs, reading.currency)
+    net = int(await reading.fetchval(_NET, *about, reading.currency))
     credited: dict[str, dict[str, int]] = defaultdict(dict)
     channels: dict[str, str] = {}
     for row in found:

@@ -24,7 +24,7 @@ _BY_DAY = """
 async def by_day(reading: Reading) -> DailyReport:
     """Every day of the period, those without a sale too."""
     period = reading.period
-    rows = await reading.conn.fetch(
+    rows = await reading.fetch(
         _BY_DAY, reading.tenant.id, period.start_at, period.end_at, reading.currency, period.midnights
     )
     found = {row["number"]: row for row in rows}

@@ -80,7 +80,7 @@ def _guarded(cell: Cell) -> Cell:
 async def _one_at_a_time(reading: Reading) -> None:
     """Hold the tenant's export lock until the transaction ends."""
     key = f"coursesignal-export:{reading.tenant.id}"
-    if not await reading.conn.fetchval("select pg_try_advisory_xact_lock(hashtextextended($1, 0))", key):
+    if not await reading.fetchval("select pg_try_advisory_xact_lock(hashtextextended($1, 0))", key):
         raise RateLimited("Another export is running. Wait until it is done.", retry_after_s=5)
 
 

@@ -92,10 +92,10 @@ async def purchase(reading: Reading, purchase_id: UUID, models: Mapping[str, Att
 
 
 async def _person(reading: Reading, person_id: UUID | None) -> PersonLine | None:
-    row = person_id and await reading.conn.fetchrow(_PERSON, reading.tenant.id, person_id)
+    row = person_id and await reading.fetchrow(_PERSON, reading.tenant.id, person_id)
     if not row:
         return None
-    identifiers = await reading.conn.fetch(_IDENTIFIERS, reading.tenant.id, person_id)
+    identifiers = await reading.fetch(_IDENTIFIERS, reading.tenant.id, person_id)
     return PersonLine(**row, identifiers=tuple(Identifier(**found) for found in identifiers))
 
 
@@ -104,7 +104,7 @@ async def _path(reading: Reading, person_id: UUID | None, purchased_at: datetime
     if person_id is None:
         return ()
     opens_at = purchased_at - timedelta(days=reading.lookback_days)
-    rows = await reading.conn.fetch(_PATH, reading.tenant.id, person_id, purchased_at, MAX_TOUCHES)
+    rows = await reading.fetch(_PATH, reading.tenant.id, person_id, purchased_at, MAX_TOUCHES)
     return tuple(PathTouch(**row, in_window=row["occurred_at"] >= opens_at) for row in reversed(rows))
 
 
@@ -113,7 +113,7 @@ async def _credits(
 ) -> tuple[ModelCredits, ...]:
     """One entry per model in use, the tenant's default first, those that credit nothing too."""
     touches: dict[str, list[TouchCredit]] = defaultdict(list)
-    for row in await reading.conn.fetch(_CREDITS, reading.tenant.id, purchase_id):
+    for row in await reading.fetch(_CREDITS, reading.tenant.id, purchase_id):
         fields = {name: row[name] for name in ("touch_id", "source", "channel", "medium", "campaign", "weight")}
         touches[row["model"]].append(TouchCredit(amount_minor=int(row["amount"]), **fields))
     net = sum(charge.amount_minor for charge in charges)

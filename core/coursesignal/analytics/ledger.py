@@ -70,14 +70,14 @@ async def _lines(reading: Reading, limit: int, cursor: str, source: str) -> list
     if source:
         values.append(source)
         where += _OF_SOURCE.format(number=len(values))
-    rows: list[Any] = await reading.conn.fetch(_LINES.format(columns=LINE_COLUMNS, where=where, top=TOP_TOUCH), *values)
+    rows: list[Any] = await reading.fetch(_LINES.format(columns=LINE_COLUMNS, where=where, top=TOP_TOUCH), *values)
     return rows
 
 
 async def _credits(reading: Reading, purchase_ids: Sequence[UUID]) -> dict[UUID, list[LedgerCredit]]:
     values = (reading.tenant.id, reading.model, reading.period.start_at, reading.period.end_at, purchase_ids)
     found: dict[UUID, list[LedgerCredit]] = defaultdict(list)
-    for row in await reading.conn.fetch(_CREDITS, *values):
+    for row in await reading.fetch(_CREDITS, *values):
         fields = {
             name: row[name] for name in ("touch_id", "source", "channel", "medium", "campaign", "content", "weight")
         }

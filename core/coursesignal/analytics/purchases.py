@@ -48,7 +48,7 @@ async def recent(reading: Reading, *, limit: int, cursor: str = "") -> RecentPur
         where += f" and (purchased_at, id) < (${len(values) + 1}, ${len(values) + 2})"
         values += [place.at, place.id]
     sql = _RECENT.format(columns=LINE_COLUMNS, where=where, top=TOP_TOUCH)
-    rows = await reading.conn.fetch(sql, *values)
+    rows = await reading.fetch(sql, *values)
     items = tuple(PurchaseLine(**line_fields(row)) for row in rows[:limit])
     return RecentPurchases(items=items, next_cursor=next_cursor(rows, limit))
 

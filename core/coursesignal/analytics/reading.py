@@ -47,6 +47,19 @@ class Reading:
     def currency(self) -> str:
         return self.tenant.currency
 
+    async def fetch(self, sql: str, *values: object) -> list[Any]:
+        """The rows of a report's query, as this reading sees the tables."""
+        rows: list[Any] = await self.conn.fetch(sql, *values)
+        return rows
+
+    async def fetchrow(self, sql: str, *values: object) -> Any:
+        """The first row, None without any."""
+        return await self.conn.fetchrow(sql, *values)
+
+    async def fetchval(self, sql: str, *values: object) -> Any:
+        """The first row's first column."""
+        return await self.conn.fetchval(sql, *values)
+
 
 @contextlib.asynccontextmanager
 async def reading(

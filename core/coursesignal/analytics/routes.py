@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from litestar import Request, Response, Router, get
-from litestar.di import NamedDependency, Provide
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from coursesignal.analytics import catalogue, daily, journey, purchases, reconciliation, sources, summary
+from coursesignal.analytics.asking import ModelParam, Models, report_router
 from coursesignal.analytics.compare import compare
 from coursesignal.analytics.export import MEDIA_TYPE, export
 from coursesignal.analytics.ledger import ledger
-from coursesignal.analytics.period import Wanted, asked
+from coursesignal.analytics.period import Wanted
 from coursesignal.analytics.reading import reading
 from coursesignal.analytics.schemas import Ledger, ModelComparison, ModelInfo, Reconciliation
-from coursesignal.auth.access import tenant as tenant_access
 from coursesignal.db.engine import Database
 from coursesignal.errors import FieldError, Invalid
-from coursesignal.plugin import AttributionModel, Exporter, Tenant
+from coursesignal.plugin import Exporter, Tenant
 from coursesignal.reports import (
     DailyReport,
     DrilldownReport,
@@ -33,23 +31,9 @@ from coursesignal.reports import (
     Summary,
 )
 
-Models = Mapping[str, AttributionModel]
-ModelParam = Annotated[str, QueryParameter(description="Slug of an attribution model; the tenant's default without.")]
 SourceParam = Annotated[str, QueryParameter(description="Only what is credited to this source.")]
 LimitParam = Annotated[int, QueryParameter(description="1 to 200.")]
 CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page before.")]
-
-ACCESS = tenant_access("viewer", scope="analytics:read")
-
-
-async def provide_wanted(
-    tenant: NamedDependency[Tenant],
-    range_: Annotated[str | None, QueryParameter(name="range", description="7d, 30d, 90d or all; 30d without.")] = None,
-    from_: Annotated[str | None, QueryParameter(name="from", description="First day, YYYY-MM-DD.")] = None,
-    to: Annotated[str | None, QueryParameter(description="Last day, included; today without.")] = None,
-) -> Wanted:
-    """The period the query asks for, in days of the tenant's zone."""
-    return asked(range_, from_, to, ZoneInfo(tenant.time_zone), datetime.now(UTC))
 
 
 @get("/summary", summary="The period on one card", operation_id="analyticsSummary")
@@ -214,14 +198,10 @@ def _literal(request: Request[Any, Any, Any], source: str) -> str:
 
 
 ROUTES = [
-    Router(
-        "/api/analytics",
-        route_handlers=[
+    report_router(
+        [
             get_summary, get_sources, get_drilldown, get_recent_purchases, get_daily_revenue, get_purchase, get_ledger,
             get_reconciliation, get_models, compare_models, get_export,
-        ],
-        dependencies={"wanted": Provide(provide_wanted)},
-        tags=["analytics"],
-        opt=ACCESS,
+        ]
     )
 ]  # fmt: skip

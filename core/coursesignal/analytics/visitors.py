@@ -47,19 +47,19 @@ async def count_visitors(reading: Reading, period: Period, source: str = "") -> 
     """Distinct visitors with a session begun in ``period``; of a ``source``, with a touch of it."""
     values = [reading.tenant.id, period.start_at, period.end_at]
     if source:
-        return int(await reading.conn.fetchval(_OF_SOURCE, *values, source))
-    return int(await reading.conn.fetchval(_ALL, *values))
+        return int(await reading.fetchval(_OF_SOURCE, *values, source))
+    return int(await reading.fetchval(_ALL, *values))
 
 
 async def audience_by_source(reading: Reading) -> dict[tuple[str, ...], Audience]:
     """Distinct visitors of the reading's period by (source,)."""
     period = reading.period
-    rows = await reading.conn.fetch(_BY_SOURCE, reading.tenant.id, period.start_at, period.end_at)
+    rows = await reading.fetch(_BY_SOURCE, reading.tenant.id, period.start_at, period.end_at)
     return {(row["source"],): Audience(row["visitors"], row["channel"]) for row in rows}
 
 
 async def audience_by_slice(reading: Reading, source: str) -> dict[tuple[str, ...], Audience]:
     """Distinct visitors of one source by (medium, campaign, content)."""
     period = reading.period
-    rows = await reading.conn.fetch(_BY_SLICE, reading.tenant.id, period.start_at, period.end_at, source)
+    rows = await reading.fetch(_BY_SLICE, reading.tenant.id, period.start_at, period.end_at, source)
     return {tuple(row[name] for name in SLICE): Audience(row["visitors"], row["channel"]) for row in rows}
