@@ -52,7 +52,7 @@ class Runtime:
         if where is None:
             server = None if settings.database_url else EmbeddedServer(settings.home).start()
             where = addresses(settings, server, keys.database_secret)
-        database = Database(where.app, where.ingest, pool_size=settings.pool_size)
+        database = Database(where.app, where.ingest, pool_size=settings.pool_size, hash_key=keys.hash_key)
         mailer = Mailer(settings, keys, database)
         return cls(settings, keys, registry, where, server, database, RateLimiter(), mailer)
 

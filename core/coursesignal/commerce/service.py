@@ -15,6 +15,7 @@ import asyncpg
 
 from coursesignal.commerce import store
 from coursesignal.commerce.facts import Facts, Folded, facts_in, fold, in_order
+from coursesignal.commerce.forgetting import without_erased
 from coursesignal.commerce.matching import match
 from coursesignal.commerce.money import AGAINST, Money, joined, money_in, stepped
 from coursesignal.db.ids import uuid7
@@ -42,6 +43,7 @@ async def record(
     if not events:
         return Recorded((), 0, 0)
     await lock_ledger(conn, tenant_id)
+    events = await without_erased(conn, tenant_id, connection_id, events)
     booking = _Booking(conn, tenant_id, connection_id, platform)
     purchases = await booking.find_purchases(events)
     await store.keep_facts(

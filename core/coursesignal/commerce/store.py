@@ -20,9 +20,13 @@ _KEEP_CHARGE = f"""
         amount_minor = excluded.amount_minor, currency = excluded.currency, occurred_at = excluded.occurred_at,
         refund_of = excluded.refund_of"""  # noqa: S608 – of constants
 
+# What was sold to somebody erased stays with the number that stands in for them: nothing else says whose journey it was.
 _KEEP_PURCHASE = """
     update purchases set currency = $3, purchased_at = $4, charged_minor = $5, refunded_minor = $6, paid_charges = $7,
-        product = $8, email = $9, hints = $10, cancelled_at = $11, gift_recipient = $12, person_id = $13
+        product = $8, email = $9, hints = $10, cancelled_at = $11, gift_recipient = $12,
+        person_id = coalesce($13, (
+            select e.id from people e where e.tenant_id = $1 and e.id = purchases.person_id and e.erased_at is not null
+        ))
     where tenant_id = $1 and id = $2"""
 
 _KEEP_ITEM = """

@@ -10,10 +10,13 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.commerce.forgetting import identifiers_in
 from coursesignal.connections.house import House
 from coursesignal.connections.intake import NotAnEvent, apply
 from coursesignal.connections.schemas import InboxDetail, InboxItem, InboxPage
 from coursesignal.errors import NotFound
+from coursesignal.identity import tombstones
+from coursesignal.identity.tombstones import Tombstones
 from coursesignal.jobs.outbox import enqueue
 from coursesignal.jobs.tasks import TaskRun
 from coursesignal.plugin import Connector, PlatformEvent, WebhookRequest
@@ -21,6 +24,7 @@ from coursesignal.plugin import Connector, PlatformEvent, WebhookRequest
 log = logging.getLogger("coursesignal.connections")
 
 SHOWN_BYTES = 64 * 1024
+FORGOTTEN = "This webhook named somebody whose data was erased; its body is gone."
 _ITEM = """
     select i.id, c.platform, i.connection_id, i.status, i.problem, i.received_at, i.processed_at, i.repeats
     from inbox i join connections c on c.tenant_id = i.tenant_id and c.id = i.connection_id
@@ -58,6 +62,8 @@ async def process(run: TaskRun, house: House) -> None:
         if row is None:
             return
         status, problem = await _book(conn, house, row)
+        if await forget(conn, house, row) and problem is not None:
+            problem = FORGOTTEN
         await conn.execute(
             "update inbox set status = $3, problem = $4, processed_at = now() where tenant_id = $1 and id = $2",
             tenant_id, inbox_id, status, problem,
@@ -84,11 +90,41 @@ async def _book(conn: asyncpg.Connection, house: House, row: asyncpg.Record) -> 
     return "done", None
 
 
+async def forget(conn: asyncpg.Connection, house: House, row: asyncpg.Record) -> bool:
+    """Empty a webhook that names somebody whose data was erased; returns whether it did. It cannot be processed again."""
+    erased = await tombstones.of_tenant(conn, row["tenant_id"])
+    if not erased.hashes or not _names(house, row, erased):
+        return False
+    await empty(conn, row["tenant_id"], [row["id"]])
+    return True
+
+
+def _names(house: House, row: asyncpg.Record, erased: Tombstones) -> bool:
+    query = " ".join(map(str, row["query"].values()))
+    if erased.named_in(row["body"].decode("utf-8", "replace")) or erased.named_in(query):
+        return True
+    request = WebhookRequest(
+        body=row["body"], headers=row["headers"], query=row["query"], received_at=row["received_at"]
+    )
+    events = read(house.connectors.get(row["platform"]), row["platform"], request).events
+    named = [one for event in events for one in identifiers_in(row["connection_id"], event)]
+    return any(erased.hold(kind, value) for kind, value in named)
+
+
+async def empty(conn: asyncpg.Connection, tenant_id: UUID, inbox_ids: Sequence[UUID]) -> None:
+    """Take away what webhooks said; that they came, and what became of them, stays."""
+    await conn.execute(
+        "update inbox set body = ''::bytea, headers = '{}', query = '{}', redacted_at = now() "
+        "where tenant_id = $1 and id = any($2)",
+        tenant_id, list(inbox_ids),
+    )  # fmt: skip
+
+
 async def replay(conn: asyncpg.Connection, tenant_id: UUID, *, inbox_id: UUID | None = None, status: str = "") -> int:
     """Process one webhook again, or all of a status; returns how many. Money is booked once however often it is told."""
     rows = await conn.fetch(
         "update inbox set status = 'received', problem = null, processed_at = null where tenant_id = $1 "
-        "and ($2::uuid is null or id = $2) and ($3 = '' or status = $3) returning id",
+        "and ($2::uuid is null or id = $2) and ($3 = '' or status = $3) and redacted_at is null returning id",
         tenant_id, inbox_id, status,
     )  # fmt: skip
     for row in rows:

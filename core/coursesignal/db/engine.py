@@ -28,6 +28,15 @@ class NoTenant(CourseSignalError):
 
 
 _bound: ContextVar[UUID | None] = ContextVar("bound_tenant", default=None)
+_hash_key: ContextVar[bytes] = ContextVar("hash_key")
+
+
+def hash_key() -> bytes:
+    """The key under which the open transaction's installation hashes what is personal; raises NoTenant outside of one."""
+    try:
+        return _hash_key.get()
+    except LookupError:
+        raise NoTenant("keyed hashes are made inside a transaction") from None
 
 
 class _Transaction(PostgresTransaction):
@@ -84,9 +93,10 @@ class Database:
     app: asyncpg.Pool
     ingest: asyncpg.Pool
 
-    def __init__(self, app_url: str, ingest_url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, app_url: str, ingest_url: str, *, pool_size: int = 10, hash_key: bytes = b"") -> None:
         self._urls = (app_url, ingest_url)
         self._pool_size = pool_size
+        self._hash_key = hash_key
 
     async def start(self) -> None:
         """Connect both pools; nothing works before."""
@@ -158,11 +168,13 @@ class Database:
                     # SET LOCAL, not set_config(): it reaches the workers of a Citus cluster. The UUID type is the validation.
                     await connection.execute(f"set local app.tenant_id = '{UUID(str(tenant_id))}'")
                 bound = _bound.set(tenant_id)
+                hashed = _hash_key.set(self._hash_key)
                 joined = ENGINE.current_transaction.set(_Transaction(ENGINE, connection))
                 try:
                     yield connection
                 finally:
                     ENGINE.current_transaction.reset(joined)
+                    _hash_key.reset(hashed)
                     _bound.reset(bound)
         finally:
             await self.app.release(connection)

@@ -20,7 +20,7 @@ import asyncpg
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import PeopleMerged, VisitorIdentified
-from coursesignal.identity import store
+from coursesignal.identity import store, tombstones
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
 from coursesignal.jobs.outbox import enqueue, publish, publish_all
@@ -59,8 +59,9 @@ async def find_people(
 ) -> Sequence[UUID | None]:
     """The person of each sighting, made when new; None for one that names nobody.
 
-    Waits until no other transaction decides who is who in this tenant.
+    Somebody whose data was erased is nobody. Waits until no other transaction decides who is who in this tenant.
     """
+    sightings = await tombstones.without_erased(conn, tenant_id, sightings)
     identifiers = {identifier for sighting in sightings for identifier in sighting.identifiers}
     if not identifiers:
         return [None] * len(sightings)
@@ -90,7 +91,7 @@ async def identify_visitors(
     conn: asyncpg.Connection, tenant_id: UUID, identified: Sequence[Identified]
 ) -> Mapping[UUID, UUID]:
     """Tie each visitor to the person it was identified as first; returns the person of each visitor named by an address."""
-    known = [one for one in identified if email_key(one.email) is not None]
+    known = await tombstones.still_known(conn, tenant_id, identified)
     if not known:
         return {}
     sightings = [Sighting(one.email, None, None, one.evidence, one.seen_at) for one in known]

@@ -22,6 +22,7 @@ from coursesignal.tracking.claiming import (
     strip_addresses,
 )
 from coursesignal.tracking.following import announce, count_drops, identify, mark_opt_ins, wait_for_ledger
+from coursesignal.tracking.forgetting import forget_erased
 from coursesignal.tracking.visits import form_sessions, meet_visitors, store_sessions, store_touches
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ STEPS: tuple[Step, ...] = (
     remove_repeats,
     set_bots_aside,
     strip_addresses,
+    forget_erased,
     wait_for_ledger,
     meet_visitors,
     form_sessions,
