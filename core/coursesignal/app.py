@@ -15,6 +15,7 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from coursesignal import __version__
+from coursesignal.analytics.insight_routes import ROUTES as INSIGHTS
 from coursesignal.analytics.routes import ROUTES as ANALYTICS
 from coursesignal.auth.access import check_routes, guard, provide_caller, provide_tenant
 from coursesignal.auth.pages import ROUTES as PAGES
@@ -90,7 +91,7 @@ def _lifespan(runtime: Runtime) -> Callable[[Litestar], contextlib.AbstractAsync
 def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litestar:
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
-    for area in (AUTH, PAGES, TENANCY, TRACKING, ANALYTICS, JOBS, PLUGINS, HEALTH, METRICS):
+    for area in (AUTH, PAGES, TENANCY, TRACKING, ANALYTICS, INSIGHTS, JOBS, PLUGINS, HEALTH, METRICS):
         routes.extend(area)
     app = Litestar(
         route_handlers=[*routes, *connection_routes(runtime.registry.connectors), *plugin_routers(runtime)],

@@ -1,0 +1,80 @@
+"""/api/analytics: the reports on students, on what visitors do, and on what is not matched."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any
+
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from coursesignal.analytics import cohorts, lifetime, returning, students
+from coursesignal.analytics.asking import Ask, report_router
+from coursesignal.analytics.insight_schemas import CohortReport, LifetimeReport, NewReturningReport, StudentsReport
+from coursesignal.analytics.months import Interval, fitting
+
+LimitParam = Annotated[int, QueryParameter(description="1 to 200.")]
+CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page before.")]
+FirstSourceParam = Annotated[
+    str, QueryParameter(description="Only students whose first purchase is credited to this source.")
+]
+FirstChannelParam = Annotated[
+    str, QueryParameter(description="Only students whose first purchase is credited to this channel.")
+]
+
+
+def since_ever(ask: Ask, request: Request[Any, Any, Any]) -> Ask:
+    """The question, about all there is unless the query names a period."""
+    named = {"range", "from", "to"} & request.query_params.keys()
+    return ask if named else dataclasses.replace(ask, wanted="all")
+
+
+@get("/students", summary="Students who paid in the period", operation_id="analyticsStudents")
+async def get_students(
+    ask: NamedDependency[Ask],
+    sort: Annotated[students.Sort, QueryParameter(description="What the list is ordered by.")] = "lastPurchase",
+    order: Annotated[students.Order, QueryParameter(description="desc or asc.")] = "desc",
+    limit: LimitParam = 50,
+    cursor: CursorParam = "",
+    source: FirstSourceParam = "",
+) -> StudentsReport:
+    async with ask.reading() as about:
+        return await students.students(about, sort=sort, order=order, limit=limit, cursor=cursor, source=source)
+
+
+@get("/lifetime-value", summary="Lifetime value by first source", operation_id="analyticsLifetimeValue")
+async def get_lifetime_value(
+    request: Request[Any, Any, Any],
+    ask: NamedDependency[Ask],
+    by: Annotated[lifetime.By, QueryParameter(description="source, channel or campaign.")] = "source",
+) -> LifetimeReport:
+    """Of students who bought for the first time in the period; of all without one."""
+    async with since_ever(ask, request).reading() as about:
+        return await lifetime.lifetime_value(about, by)
+
+
+@get("/cohorts", summary="Students by the month of their first purchase", operation_id="analyticsCohorts")
+async def get_cohorts(
+    request: Request[Any, Any, Any],
+    ask: NamedDependency[Ask],
+    source: FirstSourceParam = "",
+    channel: FirstChannelParam = "",
+) -> CohortReport:
+    """Of students who bought for the first time in the period; of all without one."""
+    async with since_ever(ask, request).reading() as about:
+        return await cohorts.cohorts(about, source=source, channel=channel)
+
+
+@get("/new-returning", summary="New and returning students", operation_id="analyticsNewReturning")
+async def get_new_returning(
+    ask: NamedDependency[Ask],
+    interval: Annotated[
+        Interval | None, QueryParameter(description="day, week or month; what suits the period without.")
+    ] = None,
+) -> NewReturningReport:
+    async with ask.reading() as about:
+        return await returning.new_and_returning(about, interval or fitting(about.period))
+
+
+ROUTES = [report_router([get_students, get_lifetime_value, get_cohorts, get_new_returning])]
