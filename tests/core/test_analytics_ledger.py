@@ -73,6 +73,8 @@ async def test_the_summary_has_every_number_of_the_hand_written_ledger(shop: Sho
         "timeZone": "UTC",
         "currency": "USD",
         "model": "last_non_direct",
+        "dateBy": "charge",
+        "window": 90,
         "source": None,
         "revenueMinor": 18_001,
         "refundedMinor": 0,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from litestar import Router
+from litestar import Request, Router
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 
+from coursesignal.analytics.answers import HEARD, Answer, told
 from coursesignal.analytics.period import Wanted, asked
 from coursesignal.analytics.reading import Reading, reading
+from coursesignal.analytics.wishes import NOTHING, Wishes
 from coursesignal.auth.access import tenant as tenant_access
 from coursesignal.db.engine import Database
 from coursesignal.plugin import AttributionModel, Tenant
@@ -34,10 +36,19 @@ class Ask:
     models: Models
     wanted: Wanted
     model: str
+    wishes: Wishes = NOTHING
+    heard: dict[str, Any] = field(default_factory=dict)
+    """How the last reading understood it; part of every answer."""
 
-    def reading(self) -> AbstractAsyncContextManager[Reading]:
-        """A snapshot of the tenant for this question; raises Invalid for what cannot be asked, Busy when it takes too long."""
-        return reading(self.db, self.tenant, self.models, self.wanted, self.model)
+    @contextlib.asynccontextmanager
+    async def reading(self, *, every_model: bool = False) -> AsyncIterator[Reading]:
+        """A snapshot of the tenant for this question; ``every_model`` when the report reads more credits than its model's.
+
+        Raises Invalid for what cannot be asked, Busy when it takes too long.
+        """
+        async with reading(self.db, self.tenant, self.models, self.wanted, self.model, self.wishes) as about:
+            self.heard.update(told(about))
+            yield about
 
 
 async def provide_wanted(
@@ -50,15 +61,35 @@ async def provide_wanted(
     return asked(range_, from_, to, ZoneInfo(tenant.time_zone), datetime.now(UTC))
 
 
+async def provide_wishes(
+    date_by: Annotated[str, QueryParameter(name="dateBy", description="charge or order; charge without.")] = "charge",
+    window: Annotated[
+        str, QueryParameter(description="1, 7, 14, 30, 60, 90, 365 or lifetime; the tenant's own without.")
+    ] = "",
+    currency: Annotated[str, QueryParameter(description="The currency to add up; the tenant's without.")] = "",
+    convert: Annotated[bool, QueryParameter(description="Convert all other currencies at the tenant's rates.")] = False,
+    segment: Annotated[str, QueryParameter(description="Slug of a saved segment; after ! everybody else.")] = "",
+    filter_: Annotated[
+        str, QueryParameter(name="filter", description="Conditions: source:youtube|newsletter;country!:US, or JSON.")
+    ] = "",
+) -> Wishes:
+    """How the query wants to see the tables."""
+    return Wishes(date_by, window, currency, convert, segment, filter_)
+
+
 async def provide_ask(
+    request: Request[Any, Any, Any],
     db: NamedDependency[Database],
     tenant: NamedDependency[Tenant],
     models: NamedDependency[Models],
     wanted: NamedDependency[Wanted],
+    wishes: NamedDependency[Wishes],
     model: ModelParam = "",
 ) -> Ask:
-    """The question the query asks."""
-    return Ask(db, tenant, models, wanted, model)
+    """The question the query asks; its answer (``answers.Answer``) says how it was understood."""
+    ask = Ask(db, tenant, models, wanted, model, wishes)
+    request.scope["state"][HEARD] = ask.heard
+    return ask
 
 
 def report_router(handlers: Sequence[HTTPRouteHandler], *, path: str = "/api/analytics") -> Router:
@@ -66,7 +97,12 @@ def report_router(handlers: Sequence[HTTPRouteHandler], *, path: str = "/api/ana
     return Router(
         path,
         route_handlers=list(handlers),
-        dependencies={"wanted": Provide(provide_wanted), "ask": Provide(provide_ask)},
+        dependencies={
+            "wanted": Provide(provide_wanted),
+            "wishes": Provide(provide_wishes),
+            "ask": Provide(provide_ask),
+        },
+        response_class=Answer,
         tags=["analytics"],
         opt=ACCESS,
     )

@@ -10,8 +10,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import msgspec
 
+from coursesignal.analytics.filters import Filter, parse
 from coursesignal.analytics.period import Period, Wanted
+from coursesignal.analytics.segments import filter_of
+from coursesignal.analytics.shadows import Changes, view_of
+from coursesignal.analytics.views import AS_THEY_ARE, View
+from coursesignal.analytics.wishes import NOTHING, Wishes
 from coursesignal.db.engine import ENGINE, Database
 from coursesignal.errors import Busy, FieldError, Invalid
 from coursesignal.plugin import AttributionModel, Tenant
@@ -28,13 +34,19 @@ _SNAPSHOT = f"""
 # Custom plans: how much a report reads depends on the period alone. Cheap pages: what reports read is in memory; reading it in
 # the order of an index is several times faster than hashing it, which the planner only sees when it takes neither for a disk's.
 # No memory of join partners: nearly every credit has a touch of its own.
+_FIRST_AND_LAST = """
+    select least((select min(occurred_at) from charges where tenant_id = $1),
+                 (select min(started_at) from sessions where tenant_id = $1)) as first,
+           (select max(occurred_at) from charges where tenant_id = $1) as last"""
+EVERY_CREDIT: Mapping[str, str] = {}
+"""No row of ``credits.model`` stands for another."""
 FALLBACK_MODEL = "last_non_direct"
 """Stands in for a default model that this installation no longer has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What every report works on."""
+    """What every report works on. ``model`` is a slug; whose credits stand for it is a matter of the view."""
 
     conn: asyncpg.Connection
     tenant: Tenant
@@ -42,42 +54,71 @@ class Reading:
     model: str
     default_model: str
     lookback_days: int
+    wishes: Wishes = NOTHING
+    view: View = AS_THEY_ARE
 
     @property
     def currency(self) -> str:
-        return self.tenant.currency
+        """The one this reading adds up in."""
+        return self.wishes.currency or self.tenant.currency
 
     async def fetch(self, sql: str, *values: object) -> list[Any]:
         """The rows of a report's query, as this reading sees the tables."""
+        sql, values = self.view.over(sql, values)
         rows: list[Any] = await self.conn.fetch(sql, *values)
         return rows
 
     async def fetchrow(self, sql: str, *values: object) -> Any:
         """The first row, None without any."""
+        sql, values = self.view.over(sql, values)
         return await self.conn.fetchrow(sql, *values)
 
     async def fetchval(self, sql: str, *values: object) -> Any:
         """The first row's first column."""
+        sql, values = self.view.over(sql, values)
         return await self.conn.fetchval(sql, *values)
 
 
 @contextlib.asynccontextmanager
 async def reading(
-    db: Database, tenant: Tenant, models: Mapping[str, AttributionModel], wanted: Wanted = "all", model: str = ""
+    db: Database,
+    tenant: Tenant,
+    models: Mapping[str, AttributionModel],
+    wanted: Wanted = "all",
+    model: str = "",
+    wishes: Wishes = NOTHING,
+    credits: Mapping[str, str] = EVERY_CREDIT,
 ) -> AsyncIterator[Reading]:
     """Open a read-only snapshot of ``tenant`` for ``wanted`` under ``model`` (empty: the tenant's default).
 
-    Inside an open transaction of the tenant it reads that one. Raises Invalid for an unknown model, Busy when a statement takes
-    longer than TIMEOUT_S.
+    ``credits`` says which rows of ``credits.model`` stand for the slugs of models (none given: those of the same name). Inside an
+    open transaction of the tenant it reads that one. Raises Invalid for what cannot be asked, Busy when a statement takes longer
+    than TIMEOUT_S.
     """
+    wishes.check()
     try:
         async with snapshot(db, tenant) as conn:
             row = await conn.fetchrow("select default_model, lookback_days from tenants where id = $1", tenant.id)
             default = _known(row["default_model"], models)
-            period = await _resolve(conn, tenant, wanted)
-            yield Reading(conn, tenant, period, chosen(model, default, models), default, row["lookback_days"])
+            changes = Changes(wishes.date_by == "order", credits, await _filters(conn, tenant, wishes))
+            view = await view_of(conn, tenant.id, changes)
+            period = await _whole(conn, tenant, view) if wanted == "all" else wanted
+            slug = chosen(model, default, models)
+            yield Reading(conn, tenant, period, slug, default, row["lookback_days"], wishes, view)
     except asyncpg.QueryCanceledError as error:
         raise too_slow() from error
+
+
+async def _filters(conn: asyncpg.Connection, tenant: Tenant, wishes: Wishes) -> list[Filter]:
+    """What the segment and the filter of the query say."""
+    found = []
+    if wishes.segment:
+        saved = await filter_of(conn, tenant.id, wishes.segment.removeprefix("!"))
+        turned = wishes.segment.startswith("!")
+        found.append(msgspec.structs.replace(saved, complement=saved.complement != turned))
+    if wishes.filter:
+        found.append(parse(wishes.filter))
+    return found
 
 
 @contextlib.asynccontextmanager
@@ -118,19 +159,11 @@ def _known(default: str, models: Mapping[str, AttributionModel]) -> str:
     return FALLBACK_MODEL if FALLBACK_MODEL in models else next(iter(models), default)
 
 
-async def _resolve(conn: asyncpg.Connection, tenant: Tenant, wanted: Wanted) -> Period:
-    """``wanted`` as a period; "all" is every day from the first to the last charge or session, and at least today."""
-    if wanted != "all":
-        return wanted
+async def _whole(conn: asyncpg.Connection, tenant: Tenant, view: View) -> Period:
+    """Every day from the first to the last charge or session, as the reading sees them, and at least today."""
     zone = ZoneInfo(tenant.time_zone)
-    row: Any = await conn.fetchrow(
-        """
-        select least((select min(occurred_at) from charges where tenant_id = $1),
-                     (select min(started_at) from sessions where tenant_id = $1)) as first,
-               (select max(occurred_at) from charges where tenant_id = $1) as last
-        """,
-        tenant.id,
-    )
+    sql, values = view.over(_FIRST_AND_LAST, (tenant.id,))
+    row: Any = await conn.fetchrow(sql, *values)
     now = datetime.now(UTC)
     first, last = min(row["first"] or now, now), max(row["last"] or now, now)
     return Period.of_days(first.astimezone(zone).date(), last.astimezone(zone).date(), zone, comparable=False)

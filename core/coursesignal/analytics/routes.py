@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 from uuid import UUID
@@ -12,13 +13,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from coursesignal.analytics import catalogue, daily, journey, purchases, reconciliation, sources, summary
-from coursesignal.analytics.asking import ModelParam, Models, report_router
+from coursesignal.analytics.asking import Ask, ModelParam, Models, report_router
 from coursesignal.analytics.compare import compare
 from coursesignal.analytics.export import MEDIA_TYPE, export
 from coursesignal.analytics.ledger import ledger
-from coursesignal.analytics.period import Wanted
 from coursesignal.analytics.reading import reading
 from coursesignal.analytics.schemas import Ledger, ModelComparison, ModelInfo, Reconciliation
+from coursesignal.analytics.segment_routes import HANDLERS as SEGMENTS
 from coursesignal.db.engine import Database
 from coursesignal.errors import FieldError, Invalid
 from coursesignal.plugin import Exporter, Tenant
@@ -38,26 +39,18 @@ CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page 
 
 @get("/summary", summary="The period on one card", operation_id="analyticsSummary")
 async def get_summary(
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
-    model: ModelParam = "",
+    ask: NamedDependency[Ask],
     source: SourceParam = "",
 ) -> Summary:
-    async with reading(db, tenant, models, wanted, model) as about:
+    async with ask.reading() as about:
         return await summary.summarise(about, source)
 
 
 @get("/sources", summary="Revenue by source", operation_id="analyticsSources")
 async def get_sources(
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
-    model: ModelParam = "",
+    ask: NamedDependency[Ask],
 ) -> SourcesReport:
-    async with reading(db, tenant, models, wanted, model) as about:
+    async with ask.reading() as about:
         return await sources.by_source(about)
 
 
@@ -67,41 +60,30 @@ async def get_sources(
 async def get_drilldown(
     request: Request[Any, Any, Any],
     source: FromPath[str],
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
-    model: ModelParam = "",
+    ask: NamedDependency[Ask],
 ) -> DrilldownReport:
-    async with reading(db, tenant, models, wanted, model) as about:
+    async with ask.reading() as about:
         return await sources.of_source(about, _literal(request, source))
 
 
 @get("/recent-purchases", summary="Purchases, newest first", operation_id="analyticsRecentPurchases")
 async def get_recent_purchases(
     request: Request[Any, Any, Any],
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
-    model: ModelParam = "",
+    ask: NamedDependency[Ask],
     limit: LimitParam = 20,
     cursor: CursorParam = "",
 ) -> RecentPurchases:
     """All there are, unless the query asks for a period."""
-    narrowed = wanted if {"range", "from", "to"} & request.query_params.keys() else "all"
-    async with reading(db, tenant, models, narrowed, model) as about:
+    narrowed = ask if {"range", "from", "to"} & request.query_params.keys() else replace(ask, wanted="all")
+    async with narrowed.reading() as about:
         return await purchases.recent(about, limit=limit, cursor=cursor)
 
 
 @get("/daily-revenue", summary="Revenue of every day", operation_id="analyticsDailyRevenue")
 async def get_daily_revenue(
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
+    ask: NamedDependency[Ask],
 ) -> DailyReport:
-    async with reading(db, tenant, models, wanted) as about:
+    async with ask.reading() as about:
         return await daily.by_day(about)
 
 
@@ -121,29 +103,21 @@ async def get_purchase(
 
 @get("/ledger", summary="Purchases of the period with their credits", operation_id="analyticsLedger")
 async def get_ledger(
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
-    model: ModelParam = "",
+    ask: NamedDependency[Ask],
     source: SourceParam = "",
     limit: LimitParam = 50,
     cursor: CursorParam = "",
 ) -> Ledger:
     purchases.check_limit(limit)
-    async with reading(db, tenant, models, wanted, model) as about:
+    async with ask.reading() as about:
         return await ledger(about, limit=limit, cursor=cursor, source=source)
 
 
 @get("/reconciliation", summary="Do the credits add up to the money?", operation_id="analyticsReconciliation")
 async def get_reconciliation(
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
-    model: ModelParam = "",
+    ask: NamedDependency[Ask],
 ) -> Reconciliation:
-    async with reading(db, tenant, models, wanted, model) as about:
+    async with ask.reading() as about:
         return await reconciliation.reconcile(about)
 
 
@@ -158,25 +132,18 @@ async def get_models(
 
 @get("/models/compare", summary="Revenue by source or channel under each model", operation_id="analyticsCompareModels")
 async def compare_models(
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
-    wanted: NamedDependency[Wanted],
+    ask: NamedDependency[Ask],
     by: Annotated[Literal["source", "channel"], QueryParameter(description="source or channel.")] = "source",
 ) -> ModelComparison:
-    async with reading(db, tenant, models, wanted) as about:
-        return await compare(about, models, by)
+    async with ask.reading(every_model=True) as about:
+        return await compare(about, ask.models, by)
 
 
 @get("/export", summary="A report as a file", operation_id="analyticsExport", media_type=MEDIA_TYPE)
 async def get_export(
-    db: NamedDependency[Database],
-    tenant: NamedDependency[Tenant],
-    models: NamedDependency[Models],
+    ask: NamedDependency[Ask],
     exporters: NamedDependency[Mapping[str, Exporter]],
-    wanted: NamedDependency[Wanted],
     report: Annotated[str, QueryParameter(description="sources, ledger or daily.")] = "sources",
-    model: ModelParam = "",
     file_format: Annotated[str, QueryParameter(name="format", description="csv, or a format of a plugin.")] = "csv",
 ) -> Response[bytes]:
     """CSV has decimal amounts in UTF-8; text that a spreadsheet would run as a formula is defused."""
@@ -184,7 +151,7 @@ async def get_export(
     if exporter is None and file_format != "csv":
         known = ", ".join(["csv", *sorted(exporters)])
         raise Invalid("There is no such file format.", errors=[FieldError("format", f"Must be one of {known}.")])
-    async with reading(db, tenant, models, wanted, model) as about:
+    async with ask.reading() as about:
         file = await export(about, report, exporter)
     headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
     return Response(file.content, media_type=file.media_type, headers=headers)
@@ -201,7 +168,7 @@ ROUTES = [
     report_router(
         [
             get_summary, get_sources, get_drilldown, get_recent_purchases, get_daily_revenue, get_purchase, get_ledger,
-            get_reconciliation, get_models, compare_models, get_export,
+            get_reconciliation, get_models, compare_models, get_export, *SEGMENTS,
         ]
     )
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from coursesignal.plugin import Permission
 
 CORE_SCOPES = (
     "analytics:read",
+    "analytics:write",
     "connections:read",
     "connections:write",
     "plugins:read",

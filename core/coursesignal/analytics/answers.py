@@ -1,0 +1,38 @@
+"""Every report's answer says how the question was understood: what money was dated by, the window, the segment, the rates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.response.base import ASGIResponse
+
+from coursesignal.analytics.reading import Reading
+
+HEARD = "reports_heard"
+"""Where a request's state keeps how its question was understood."""
+
+
+def told(reading: Reading) -> dict[str, Any]:
+    """What an answer says of its reading besides period, currency and model, which are its own fields."""
+    wishes = reading.wishes
+    heard: dict[str, Any] = {
+        "dateBy": wishes.date_by,
+        "window": (wishes.days or wishes.window) if wishes.window else reading.lookback_days,
+    }
+    if wishes.segment:
+        heard["segment"] = wishes.segment
+    if wishes.filter:
+        heard["filter"] = wishes.filter
+    return heard
+
+
+class Answer(Response[Any]):
+    """Adds to a report what ``told`` says of its reading."""
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **options: Any) -> ASGIResponse:
+        heard = request.scope["state"].get(HEARD)
+        if heard and isinstance(self.content, msgspec.Struct):
+            self.content = {**msgspec.to_builtins(self.content), **heard}
+        return super().to_asgi_response(app, request, **options)
