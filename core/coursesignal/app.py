@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from litestar import Litestar, Request
@@ -22,15 +22,16 @@ from coursesignal.auth.pages import ROUTES as PAGES
 from coursesignal.auth.routes import ROUTES as AUTH
 from coursesignal.connections.routes import connection_routes
 from coursesignal.jobs.routes import ROUTES as JOBS
-from coursesignal.plugin import AttributionModel, Exporter
+from coursesignal.plugin import AttributionModel, ChannelRule, Exporter
 from coursesignal.plugins.mount import plugin_routers
 from coursesignal.plugins.routes import ROUTES as PLUGINS
-from coursesignal.plugins.supply import exporters_of, models_of
+from coursesignal.plugins.supply import channel_rules_of, exporters_of, models_of
 from coursesignal.runtime import Runtime
 from coursesignal.settings import load
 from coursesignal.tenancy.routes import ROUTES as TENANCY
 from coursesignal.tracking.collect import CollectApp
 from coursesignal.tracking.routes import ROUTES as TRACKING
+from coursesignal.tracking.rule_routes import ROUTES as CHANNEL_RULES
 from coursesignal.web.described import describe_refusals
 from coursesignal.web.headers import security_headers
 from coursesignal.web.health import ROUTES as HEALTH
@@ -67,9 +68,15 @@ def _dependencies(runtime: Runtime) -> dict[str, Provide]:
     async def exporters(request: Request[Any, Any, Any]) -> Mapping[str, Exporter]:
         return await exporters_of(runtime, provide_tenant(request).id)
 
+    rules_of = channel_rules_of(runtime)
+
+    async def plugin_channel_rules(request: Request[Any, Any, Any]) -> Sequence[ChannelRule]:
+        return await rules_of(provide_tenant(request).id)
+
     return {
         "models": Provide(models),
         "exporters": Provide(exporters),
+        "plugin_channel_rules": Provide(plugin_channel_rules),
         **{name: _value(value) for name, value in values.items()},
         "caller": Provide(provide_caller, sync_to_thread=False),
         "tenant": Provide(provide_tenant, sync_to_thread=False),
@@ -91,7 +98,7 @@ def _lifespan(runtime: Runtime) -> Callable[[Litestar], contextlib.AbstractAsync
 def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litestar:
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
-    for area in (AUTH, PAGES, TENANCY, TRACKING, ANALYTICS, INSIGHTS, JOBS, PLUGINS, HEALTH, METRICS):
+    for area in (AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, JOBS, PLUGINS, HEALTH, METRICS):
         routes.extend(area)
     app = Litestar(
         route_handlers=[*routes, *connection_routes(runtime.registry.connectors), *plugin_routers(runtime)],

@@ -27,6 +27,7 @@ from coursesignal.plugins.supply import channel_rules_of, plugin_is_on
 from coursesignal.security.keys import KeyRing
 from coursesignal.settings import Settings
 from coursesignal.tracking.pipeline import drain_all
+from coursesignal.tracking.reapply import handlers as tracking_handlers
 from coursesignal.web.limits import RateLimiter
 
 
@@ -105,6 +106,7 @@ class Runtime:
         return {
             **attribution_handlers(self.registry.models),
             **connection_handlers(self),
+            **tracking_handlers(channel_rules_of(self)),
             **plugin_handlers(self),
         }
 

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
+TRACKING_KEY = "hashtextextended('tracking ' || $1::text, 0)"
+
 
 async def lock_ledger(conn: asyncpg.Connection, tenant_id: UUID) -> None:
     """Be the one transaction that changes this tenant's people, purchases and credits; others wait. Asking again is free.
@@ -14,3 +16,16 @@ async def lock_ledger(conn: asyncpg.Connection, tenant_id: UUID) -> None:
     not see each other's facts. Take it before locking rows of those tables.
     """
     await conn.execute("select pg_advisory_xact_lock(hashtextextended('ledger ' || $1::text, 0))", str(tenant_id))
+
+
+async def lock_tracking(conn: asyncpg.Connection, tenant_id: UUID) -> None:
+    """Be the one transaction that makes this tenant's sessions and touches; the pipeline skips the tenant meanwhile.
+
+    Take it before :func:`lock_ledger`.
+    """
+    await conn.execute(f"select pg_advisory_xact_lock({TRACKING_KEY})", str(tenant_id))
+
+
+async def try_lock_tracking(conn: asyncpg.Connection, tenant_id: UUID) -> bool:
+    """The same without waiting: whether it was free."""
+    return bool(await conn.fetchval(f"select pg_try_advisory_xact_lock({TRACKING_KEY})", str(tenant_id)))

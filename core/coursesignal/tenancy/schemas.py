@@ -66,6 +66,7 @@ class TenantChange(Body, frozen=True, kw_only=True):
     half_life_days: HalfLife | None = None
     first_share: Share | None = None
     last_share: Share | None = None
+    count_automation: bool | None = None
 
 
 class TenantOut(TenantLine, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ class TenantOut(TenantLine, frozen=True, kw_only=True):
     half_life_days: float
     first_share: float
     last_share: float
+    count_automation: bool
     agency: str | None
     created_at: datetime
 

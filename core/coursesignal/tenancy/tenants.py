@@ -35,7 +35,7 @@ INSERT = """
 CREDITED_BY = ("lookback_days", "half_life_days", "first_share", "last_share")
 SELECT = """
     select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.half_life_days,
-        t.first_share, t.last_share, t.created_at, a.slug as agency
+        t.first_share, t.last_share, t.count_automation, t.created_at, a.slug as agency
     from tenants t left join agencies a on a.id = t.agency_id
 """
 """What a TenantOut holds, but for the reader's role."""

@@ -10,6 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from coursesignal.plugin import ChannelRule
+from coursesignal.tracking.bots import automation
+from coursesignal.tracking.devices import AUTOMATED, Device, device_of
+from coursesignal.tracking.exclusions import Exclusions
 from coursesignal.tracking.origins import Origin, read_origin
 from coursesignal.tracking.reasons import DropReason
 
@@ -30,6 +33,9 @@ class Event:
     referrer: str
     email: str | None
     user_agent: str
+    country: str = ""
+    hosted: bool = False
+    """Its address belongs to a hosting company."""
     session_id: UUID | None = None
     origin: Origin | None = None
 
@@ -38,16 +44,26 @@ class Event:
         """Where it stands in its visitor's history, whenever it arrived; a page view comes before what it led to."""
         return (self.occurred_at, _RANK.get(self.type, 3), self.event_id)
 
-    def read_origin(self, own_hosts: Sequence[str]) -> Origin:
+    def read_origin(self, exclusions: Exclusions) -> Origin:
         """Where it came from, read once."""
         if self.origin is None:
-            self.origin = read_origin(self.url, self.referrer, own_hosts)
+            self.origin = read_origin(self.url, self.referrer, exclusions.own, exclusions.counted)
         return self.origin
+
+    def read_device(self) -> Device:
+        """What it was made with; automation that counts is marked as such."""
+        found = device_of(self.user_agent)
+        if self.hosted or automation(self.user_agent) is not None:
+            return found._replace(kind=AUTOMATED)
+        return found
 
 
 @dataclass(slots=True)
 class Session:
-    """One visit: events of one visitor with no gap above 30 minutes. ``last_key`` is the origin of its latest touch."""
+    """One visit: events of one visitor with no gap above 30 minutes; what it was made with is what its first event says.
+
+    ``last_key`` is the origin of its latest touch.
+    """
 
     id: UUID
     visitor_id: UUID
@@ -57,6 +73,10 @@ class Session:
     landing_url: str
     pageviews: int = 0
     events: int = 0
+    device: str = ""
+    browser: str = ""
+    system: str = ""
+    country: str = ""
     last_key: tuple[str, ...] | None = None
 
 
@@ -95,16 +115,23 @@ class Batch:
     first_at: datetime = datetime.min
     last_at: datetime = datetime.max
     time_zone: str = "UTC"
-    own_hosts: Mapping[UUID, tuple[str, ...]] = field(default_factory=dict[UUID, tuple[str, ...]])
+    count_automation: bool = True
+    exclusions: Mapping[UUID, Exclusions] = field(default_factory=dict[UUID, Exclusions])
+    """By site: referrers that bring nobody."""
     drops: Counter[tuple[date, UUID, str]] = field(default_factory=Counter[tuple[date, UUID, str]])
     events: list[Event] = field(default_factory=list)
-    bots: list[Event] = field(default_factory=list)
+    aside: dict[DropReason, list[Event]] = field(default_factory=dict[DropReason, list["Event"]])
+    """Events of crawlers and, where the tenant does not count it, of other automation."""
     visits: Visits = field(default_factory=Visits)
     new_touches: list[UUID] = field(default_factory=list)
     touched_visitors: set[UUID] = field(default_factory=set)
     people: Mapping[UUID, UUID] = field(default_factory=dict[UUID, UUID])
     """Known people by visitor, of this batch's visitors."""
     processed: int = 0
+
+    def read_origin(self, event: Event) -> Origin:
+        """Where one of the batch's events came from."""
+        return event.read_origin(self.exclusions.get(event.site_id, Exclusions()))
 
     def drop(self, day: date, site_id: UUID, reason: DropReason) -> None:
         """Count one refused event."""

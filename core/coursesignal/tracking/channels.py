@@ -2,7 +2,7 @@
 
 GA4's default channel group (lists of 2023, the AI channel of 2026) with these differences: payment, login and own referrers never
 get here; e-mail is asked before referral; Google or Bing with their own click id is paid search; a source that ends in "ad" or
-"ads" is paid; "newsletter" is e-mail. Plugins' rules are asked before all of these.
+"ads" is paid; "newsletter" is e-mail. A tenant's own rules and plugins' are asked before all of these.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _SHOP_NAME = re.compile(r"(.*(([^a-df-z]|^)shop|shopping).*)")
 _EMAIL = re.compile(r"e[-_ ]?mail|newsletter")
 _DISPLAY_MEDIA = frozenset({"display", "banner", "expandable", "interstitial", "cpm"})
 _SOCIAL_MEDIA = frozenset({"social", "social-network", "social-media", "sm", "social network", "social media"})
+_DIRECT_SOURCES = frozenset({DIRECT, "(direct)", ""})
 _REFERRAL_MEDIA = frozenset({"referral", "app", "link"})
 
 
@@ -64,7 +65,7 @@ def _rules(*rules: tuple[str, Callable[[Hit], bool]]) -> tuple[ChannelRule, ...]
 
 
 CORE_RULES = _rules(
-    ("Direct", lambda hit: hit.source == DIRECT and hit.medium in ("", "(none)", "(not set)")),
+    ("Direct", lambda hit: hit.source in _DIRECT_SOURCES and hit.medium in ("", "(none)", "(not set)")),
     ("Cross-network", lambda hit: "cross-network" in hit.campaign.lower()),
     ("Paid Shopping", lambda hit: _paid_medium(hit) and _shop(hit)),
     ("Paid Search", _paid_kind("search")),
@@ -106,12 +107,23 @@ def hit_of(origin: Origin) -> Hit:
     )
 
 
-def channel_of(hit: Hit, plugin_rules: Sequence[ChannelRule] = ()) -> str:
-    """The channel of the first rule that applies, plugins' first; a rule that raises is passed over and logged."""
-    for rule in (*sorted(plugin_rules, key=lambda rule: (rule.weight, rule.slug)), *CORE_RULES):
+def ranked(rules: Sequence[ChannelRule]) -> tuple[ChannelRule, ...]:
+    """The rules of a tenant and its plugins in the order they are asked, with core's after them."""
+    return (*sorted(rules, key=lambda rule: (rule.weight, rule.slug)), *CORE_RULES)
+
+
+def deciding_rule(hit: Hit, rules: Sequence[ChannelRule]) -> ChannelRule | None:
+    """The first of the ``rules`` that applies; one that raises is passed over and logged."""
+    for rule in rules:
         try:
             if rule.applies(hit):
-                return rule.channel
+                return rule
         except Exception:  # a plugin's rule must not stop the pipeline
             logger.exception("channel rule %r failed", rule.slug)
-    return UNASSIGNED
+    return None
+
+
+def channel_of(hit: Hit, rules: Sequence[ChannelRule] = ()) -> str:
+    """The channel of the first rule that applies: a tenant's own first, then plugins', then core's."""
+    rule = deciding_rule(hit, ranked(rules))
+    return UNASSIGNED if rule is None else rule.channel

@@ -7,9 +7,12 @@ from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from coursesignal.db.locks import try_lock_tracking
 from coursesignal.tracking.batch import Batch, Connection, Event
-from coursesignal.tracking.bots import is_bot
+from coursesignal.tracking.bots import automation
+from coursesignal.tracking.exclusions import Exclusions
 from coursesignal.tracking.reasons import DropReason
+from coursesignal.tracking.rule_store import rules_in_force
 from coursesignal.tracking.urls import strip_personal
 
 MAX_EVENTS = 5000
@@ -26,7 +29,7 @@ returning b.event_ids, b.first_at, b.last_at, b.drops, b.received_at
 """
 _LOAD = """
 select event_id, occurred_at, received_at, site_id, visitor_id, type, coalesce(url, ''), coalesce(referrer, ''), email,
-    coalesce(user_agent, '')
+    coalesce(user_agent, ''), coalesce(country, ''), coalesce(hosted, false)
 from events
 where tenant_id = $1 and event_id = any($2) and occurred_at between $3 and $4 and processed_at is null
 """
@@ -34,10 +37,7 @@ where tenant_id = $1 and event_id = any($2) and occurred_at between $3 and $4 an
 
 async def claim(conn: Connection, batch: Batch) -> None:
     """Take the oldest commits that collect left behind, with what it dropped; they come back when this transaction fails."""
-    locked = await conn.fetchval(
-        "select pg_try_advisory_xact_lock(hashtextextended('tracking ' || $1::text, 0))", str(batch.tenant_id)
-    )
-    if not locked:
+    if not await try_lock_tracking(conn, batch.tenant_id):
         return  # another worker is at it: sessions of one tenant are made by one at a time
     commits = await conn.fetch(_CLAIM, batch.tenant_id, MAX_COMMITS, MAX_EVENTS)
     if not commits:
@@ -46,12 +46,23 @@ async def claim(conn: Connection, batch: Batch) -> None:
     batch.event_ids = list(dict.fromkeys(event_id for commit in commits for event_id in commit["event_ids"]))
     batch.first_at = min(commit["first_at"] for commit in commits)
     batch.last_at = max(commit["last_at"] for commit in commits)
-    batch.time_zone = await conn.fetchval("select time_zone from tenants where id = $1", batch.tenant_id)
-    sites = await conn.fetch("select id, allowed_hosts from sites where tenant_id = $1", batch.tenant_id)
-    batch.own_hosts = {site["id"]: tuple(site["allowed_hosts"]) for site in sites}
+    await _read_settings(conn, batch)
     for commit in commits:
         for site_id, reason, hits in commit["drops"]:
             batch.drops[_day(batch, commit["received_at"]), UUID(site_id), reason] += hits
+
+
+async def _read_settings(conn: Connection, batch: Batch) -> None:
+    """What the tenant decides: its zone, whether automation counts, its own channel rules, and which referrers bring nobody."""
+    tenant = await conn.fetchrow("select time_zone, count_automation from tenants where id = $1", batch.tenant_id)
+    batch.time_zone, batch.count_automation = tenant["time_zone"], tenant["count_automation"]
+    own = await rules_in_force(conn, batch.tenant_id)
+    batch.rules = (*own.channel_rules, *batch.rules)
+    sites = await conn.fetch("select id, allowed_hosts from sites where tenant_id = $1", batch.tenant_id)
+    batch.exclusions = {
+        site["id"]: Exclusions((*site["allowed_hosts"], *own.excluded_referrers), own.counted_referrers)
+        for site in sites
+    }
 
 
 async def load_events(conn: Connection, batch: Batch) -> None:
@@ -91,15 +102,25 @@ async def remove_repeats(conn: Connection, batch: Batch) -> None:
 
 
 async def set_bots_aside(conn: Connection, batch: Batch) -> None:
-    """Crawlers stay in the table, marked and counted, and have no part in anything else."""
+    """Crawlers stay in the table, marked and counted, and have no part in anything else; so does other automation if it is not
+    to count."""
     people: list[Event] = []
     for event in batch.events:
-        if is_bot(event.user_agent):
-            batch.bots.append(event)
-            batch.drop(_day(batch, event.received_at), event.site_id, DropReason.BOT)
-        else:
+        reason = _nobody(event, batch.count_automation)
+        if reason is None:
             people.append(event)
+        else:
+            batch.aside.setdefault(reason, []).append(event)
+            batch.drop(_day(batch, event.received_at), event.site_id, reason)
     batch.events = people
+
+
+def _nobody(event: Event, count_automation: bool) -> DropReason | None:
+    """Why an event is no person's, or None; an address in a data centre is only a hint: people use such networks too."""
+    reason = automation(event.user_agent)
+    if reason is DropReason.BOT or count_automation:
+        return reason if reason is DropReason.BOT else None
+    return reason or (DropReason.DATA_CENTRE if event.hosted else None)
 
 
 async def strip_addresses(conn: Connection, batch: Batch) -> None:
@@ -108,7 +129,7 @@ async def strip_addresses(conn: Connection, batch: Batch) -> None:
     for event in batch.events:
         url, referrer = strip_personal(event.url), strip_personal(event.referrer)
         if (url, referrer) != (event.url, event.referrer):
-            event.read_origin(batch.own_hosts.get(event.site_id, ()))
+            batch.read_origin(event)
             event.url, event.referrer = url, referrer
             changed.append(event)
     if changed:
@@ -130,8 +151,9 @@ async def mark_processed(conn: Connection, batch: Batch) -> None:
     """Stamp every event of the batch once, with its session or its verdict, and move earlier ones that changed sessions."""
     await _stamp(conn, batch, batch.events, "ok")
     await _stamp(conn, batch, batch.visits.moved, "ok")
-    await _stamp(conn, batch, batch.bots, "bot")
-    batch.processed = len(batch.events) + len(batch.bots)
+    for reason, events in batch.aside.items():
+        await _stamp(conn, batch, events, reason.value)
+    batch.processed = len(batch.events) + sum(map(len, batch.aside.values()))
 
 
 async def _stamp(conn: Connection, batch: Batch, events: Iterable[Event], verdict: str) -> None:

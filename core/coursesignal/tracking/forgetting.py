@@ -36,7 +36,7 @@ async def forget_erased(conn: Connection, batch: Batch) -> None:
 def _forget_in_memory(batch: Batch, erased: Tombstones, naming: set[object]) -> None:
     for event in batch.events:
         if event.event_id in naming:
-            event.read_origin(batch.own_hosts.get(event.site_id, ()))
+            batch.read_origin(event)
             event.email = None if erased.address(event.email) else event.email
             event.url, event.referrer = _without_query(event.url), _without_query(event.referrer)
 

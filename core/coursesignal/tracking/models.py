@@ -49,6 +49,8 @@ class StoredEvent(Table, tablename="events", db=ENGINE):
     props = JSONB(null=True, default=None)
     user_agent = Text(null=True, default=None)
     ip_hash = Bytea(null=True, default=None)
+    country = Text(null=True, default=None)
+    hosted = Boolean(null=True, default=None)
     processed_at = Timestamptz(null=True, default=None)
     session_id = UUID(null=True, default=None)
     verdict = Text(null=True, default=None)
@@ -89,6 +91,10 @@ class VisitorSession(Table, tablename="sessions", db=ENGINE):
     landing_url = Text(null=True, default=None)
     pageviews = Integer()
     events = Integer()
+    device = Text()
+    browser = Text()
+    system = Text()
+    country = Text()
 
 
 class StoredTouch(Table, tablename="touches", db=ENGINE):

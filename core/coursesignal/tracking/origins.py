@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from coursesignal.tracking.click_ids import CLICK_IDS, ClickId, first_click_id
 from coursesignal.tracking.exclusions import brought_nobody
 from coursesignal.tracking.known_sources import Known, advertised, known_host, known_source
-from coursesignal.tracking.urls import host_of, parameters, without_www
+from coursesignal.tracking.urls import host_of, parameters, path_of, without_www
 
 MAX_VALUE = 512
 DIRECT = "direct"
@@ -21,6 +21,7 @@ _MEDIUM_OF_KIND = {
     "shopping": "referral",
     "ai": "ai-assistant",
     "email": "email",
+    "site": "referral",
 }
 _META_APPS = frozenset({"facebook", "instagram", "threads"})
 _NO_MEDIUM = frozenset({"", "(none)", "(not set)", "none"})
@@ -53,15 +54,15 @@ class Origin:
 _DIRECT = Origin()
 
 
-def read_origin(url: str, referrer: str, own_hosts: Sequence[str]) -> Origin:
+def read_origin(url: str, referrer: str, own_hosts: Sequence[str], counted: Collection[str] = frozenset()) -> Origin:
     """The origin of a page view.
 
     Explicit UTM parameters win; click ids and then the referrer fill what they leave open. A referrer that is the site itself, a
-    payment page or a login counts as none.
+    payment page or a login counts as none, unless it is one of those ``counted``.
     """
     if not url and not referrer:
         return _DIRECT
-    if referrer and brought_nobody(referrer, host_of(url), own_hosts):
+    if referrer and brought_nobody(referrer, host_of(url), own_hosts, counted):
         referrer = ""
     given = parameters(url) if "=" in url else {}
     if not given and not referrer:
@@ -74,7 +75,7 @@ def _combine(given: Mapping[str, str], referrer: str) -> Origin:
     campaign, content, term = _utm(given, "campaign"), _utm(given, "content"), _utm(given, "term")
     click = first_click_id(given)
     host = without_www(host_of(referrer))
-    known = known_host(host) if host else None
+    known = known_host(host, path_of(referrer)) if host else None
     if source in ("", "(direct)") and medium in _NO_MEDIUM and not campaign and click is None:
         source, medium = _from_referrer(given, host, known)
     elif not source or source == "(direct)":

@@ -13,10 +13,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from coursesignal.tracking.batch import Event, Session, Touch
+from coursesignal.tracking.exclusions import Exclusions
 
 GAP = timedelta(minutes=30)
 
-OwnHosts = Mapping[UUID, tuple[str, ...]]
+ExclusionsOf = Mapping[UUID, Exclusions]
+"""By site."""
+_NONE = Exclusions()
 
 
 def runs(events: Iterable[Event]) -> list[list[Event]]:
@@ -32,14 +35,17 @@ def runs(events: Iterable[Event]) -> list[list[Event]]:
 
 def open_session(event: Event, session_id: UUID) -> Session:
     """An empty session that starts with ``event``."""
-    return Session(session_id, event.visitor_id, event.site_id, event.occurred_at, event.occurred_at, event.url)
+    session = Session(session_id, event.visitor_id, event.site_id, event.occurred_at, event.occurred_at, event.url)
+    session.device, session.browser, session.system = event.read_device()
+    session.country = event.country
+    return session
 
 
-def add_run(session: Session, run: Sequence[Event], own_hosts: OwnHosts) -> list[Touch]:
+def add_run(session: Session, run: Sequence[Event], exclusions: ExclusionsOf) -> list[Touch]:
     """Put a run of events at the end of ``session`` and return the touches among them."""
     touches = []
     for event in run:
-        touch = _touch(session, event, own_hosts.get(event.site_id, ()))
+        touch = _touch(session, event, exclusions.get(event.site_id, _NONE))
         if touch is not None:
             touches.append(touch)
             session.last_key = touch.origin.key
@@ -51,7 +57,7 @@ def add_run(session: Session, run: Sequence[Event], own_hosts: OwnHosts) -> list
 
 
 def rebuild(
-    events: Sequence[Event], known: Mapping[UUID, Session], new_id: Callable[[], UUID], own_hosts: OwnHosts
+    events: Sequence[Event], known: Mapping[UUID, Session], new_id: Callable[[], UUID], exclusions: ExclusionsOf
 ) -> tuple[list[Session], list[Touch]]:
     """Sessions and touches of a visitor's events from scratch; a run keeps the id of the earliest known session in it."""
     sessions, touches = [], []
@@ -59,15 +65,15 @@ def rebuild(
         before = {event.session_id for event in run if event.session_id in known}
         earliest = min(before, key=lambda session_id: (known[session_id].started_at, session_id), default=None)  # type: ignore[index]
         session = open_session(run[0], earliest or new_id())
-        touches += add_run(session, run, own_hosts)
+        touches += add_run(session, run, exclusions)
         sessions.append(session)
     return sessions, touches
 
 
-def _touch(session: Session, event: Event, own_hosts: Sequence[str]) -> Touch | None:
+def _touch(session: Session, event: Event, exclusions: Exclusions) -> Touch | None:
     if session.last_key is not None and not event.referrer and "=" not in event.url:
         return None  # the common case: a page further on, with nothing to read
-    origin = event.read_origin(own_hosts)
+    origin = event.read_origin(exclusions)
     if session.last_key is None or (not origin.is_direct and origin.key != session.last_key):
         return Touch(event, session.id, origin)
     return None

@@ -87,11 +87,11 @@ def new_key() -> str:
     return secrets.token_urlsafe(KEY_BYTES)
 
 
-def host_names(given: Sequence[str]) -> list[str]:
-    """The host names in lower case, each once; raises Invalid naming the entries that are none."""
+def host_names(given: Sequence[str], field: str = "allowedHosts") -> list[str]:
+    """The host names in lower case, each once; raises Invalid naming the entries of ``field`` that are none."""
     names = [name.strip().lower().rstrip(".") for name in given]
     errors = [
-        FieldError(f"allowedHosts.{number}", f"Write a host name such as shop.example.com, not {name[:100]!r}.")
+        FieldError(f"{field}.{number}", f"Write a host name such as shop.example.com, not {name[:100]!r}.")
         for number, name in enumerate(names)
         if not _HOST.fullmatch(name)
     ]

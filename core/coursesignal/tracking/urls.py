@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from publicsuffixlist import PublicSuffixList
 
 from coursesignal.tracking.data import sections
 
@@ -76,14 +78,21 @@ def strip_personal(url: str) -> str:
     return url if len(kept) == len(pairs) else parts._replace(query=urlencode(kept)).geturl()
 
 
-@lru_cache(maxsize=4096)
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    """The list as the installed package has it; it never asks the network."""
+    return PublicSuffixList()
+
+
+@lru_cache(maxsize=16_384)
 def registrable(host: str) -> str:
-    """The part of a host name that one owner registered, by a short list of suffixes: shop.example.co.uk → example.co.uk."""
-    labels = host.split(".")
-    if len(labels) <= 2 or labels[-1].isdigit():
+    """The part of a host name that one owner registered: shop.example.co.uk → example.co.uk."""
+    if "." not in host or host.rpartition(".")[2].isdigit() or ":" in host:
         return host
-    suffix = ".".join(labels[-2:])
-    return ".".join(labels[-3:] if suffix in _SHARED_SUFFIXES else labels[-2:])
+    found = _public_suffixes().privatesuffix(host) or host
+    if found in _SHARED_SUFFIXES and host != found:
+        return host.removesuffix("." + found).rpartition(".")[2] + "." + found
+    return str(found)
 
 
 def same_site(one: str, other: str) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from coursesignal.db.ids import uuid7
+from coursesignal.plugin import Hit
 from coursesignal.tracking.batch import Batch, Connection, Event, Session
-from coursesignal.tracking.channels import channel_of, hit_of, is_paid
+from coursesignal.tracking.channels import UNASSIGNED, deciding_rule, hit_of, is_paid, ranked
 from coursesignal.tracking.sessions import GAP, add_run, open_session, rebuild, runs
 from coursesignal.tracking.urls import path_of
 
@@ -23,6 +24,7 @@ returning id, person_id
 """
 _NEAR_SESSIONS = """
 select s.id, s.visitor_id, s.site_id, s.started_at, s.ended_at, coalesce(s.landing_url, '') as landing_url, s.pageviews, s.events,
+    s.device, s.browser, s.system, s.country,
     (select array[t.source, t.medium, t.campaign, t.content, t.term] from touches t
      where t.tenant_id = $1 and t.session_id = s.id order by t.occurred_at desc, t.id desc limit 1) as last_key
 from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[]) as span (visitor_id, low, high)
@@ -32,18 +34,22 @@ order by s.started_at, s.id
 """
 _EVENTS_OF = """
 select e.event_id, e.occurred_at, e.received_at, e.site_id, e.visitor_id, e.type, coalesce(e.url, ''),
-    coalesce(e.referrer, ''), e.email, coalesce(e.user_agent, ''), e.session_id
+    coalesce(e.referrer, ''), e.email, coalesce(e.user_agent, ''), coalesce(e.country, ''), coalesce(e.hosted, false),
+    e.session_id
 from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[]) as span (visitor_id, low, high)
 join events e on e.tenant_id = $1 and e.visitor_id = span.visitor_id and e.occurred_at between span.low and span.high
 where e.verdict = 'ok'
 """
 _UPSERT_SESSIONS = """
-insert into sessions (tenant_id, id, visitor_id, site_id, started_at, ended_at, landing_url, pageviews, events)
+insert into sessions (tenant_id, id, visitor_id, site_id, started_at, ended_at, landing_url, pageviews, events,
+    device, browser, system, country)
 select $1, * from unnest(
-    $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::int[], $9::int[])
+    $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::int[], $9::int[],
+    $10::text[], $11::text[], $12::text[], $13::text[])
 on conflict (tenant_id, id) do update set
     site_id = excluded.site_id, started_at = excluded.started_at, ended_at = excluded.ended_at,
-    landing_url = excluded.landing_url, pageviews = excluded.pageviews, events = excluded.events
+    landing_url = excluded.landing_url, pageviews = excluded.pageviews, events = excluded.events,
+    device = excluded.device, browser = excluded.browser, system = excluded.system, country = excluded.country
 """
 # A touch is known by its event's id, so ties in time are ordered the same way everywhere. One that stays keeps its channel.
 _UPSERT_TOUCHES = """
@@ -100,6 +106,10 @@ async def store_sessions(conn: Connection, batch: Batch) -> None:
         [session.landing_url for session in sessions],
         [session.pageviews for session in sessions],
         [session.events for session in sessions],
+        [session.device for session in sessions],
+        [session.browser for session in sessions],
+        [session.system for session in sessions],
+        [session.country for session in sessions],
     )
 
 
@@ -158,7 +168,7 @@ def _append(batch: Batch, events: Sequence[Event], near: Sequence[Session]) -> N
     for run in runs(events):
         fits = latest is not None and run[0].occurred_at - latest.ended_at <= GAP
         session = latest if fits and latest is not None else open_session(run[0], uuid7())
-        batch.visits.touches += add_run(session, run, batch.own_hosts)
+        batch.visits.touches += add_run(session, run, batch.exclusions)
         batch.visits.sessions.append(session)
         latest = session
 
@@ -174,7 +184,7 @@ async def _rewrite(
     for visitor, events in late.items():
         known = {session.id: session for session in near[visitor]}
         before = {event.event_id: event.session_id for event in old[visitor]}
-        sessions, touches = rebuild([*old[visitor], *events], known, uuid7, batch.own_hosts)
+        sessions, touches = rebuild([*old[visitor], *events], known, uuid7, batch.exclusions)
         batch.visits.sessions += sessions
         batch.visits.touches += touches
         batch.visits.moved += [event for event in old[visitor] if event.session_id != before[event.event_id]]
@@ -192,12 +202,17 @@ async def _rewrite(
 def _touch_columns(batch: Batch) -> list[list[object]]:
     """One list per column of the touches, each classified."""
     rows = []
+    rules = ranked(batch.rules)
+    decided: dict[Hit, str] = {}
     for touch in batch.visits.touches:
         event, origin = touch.event, touch.origin
         hit = hit_of(origin)
+        if hit not in decided:
+            rule = deciding_rule(hit, rules)
+            decided[hit] = UNASSIGNED if rule is None else rule.channel
         rows.append(
             (
-                event.event_id, event.visitor_id, touch.session_id, event.occurred_at, channel_of(hit, batch.rules),
+                event.event_id, event.visitor_id, touch.session_id, event.occurred_at, decided[hit],
                 origin.source, origin.medium, origin.campaign, origin.content, origin.term,
                 origin.click_id_name, origin.click_id, origin.referrer, origin.referrer_host,
                 event.url, path_of(event.url), origin.is_direct, is_paid(hit),
