@@ -26,6 +26,7 @@ from coursesignal.plugin import AttributionModel, ChannelRule, Exporter
 from coursesignal.plugins.mount import plugin_routers
 from coursesignal.plugins.routes import ROUTES as PLUGINS
 from coursesignal.plugins.supply import channel_rules_of, exporters_of, models_of
+from coursesignal.privacy.routes import ROUTES as PRIVACY
 from coursesignal.runtime import Runtime
 from coursesignal.settings import load
 from coursesignal.tenancy.routes import ROUTES as TENANCY
@@ -98,7 +99,7 @@ def _lifespan(runtime: Runtime) -> Callable[[Litestar], contextlib.AbstractAsync
 def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litestar:
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
-    for area in (AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, JOBS, PLUGINS, HEALTH, METRICS):
+    for area in (AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, PRIVACY, JOBS, PLUGINS, HEALTH, METRICS):
         routes.extend(area)
     app = Litestar(
         route_handlers=[*routes, *connection_routes(runtime.registry.connectors), *plugin_routers(runtime)],

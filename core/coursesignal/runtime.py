@@ -24,6 +24,7 @@ from coursesignal.plugins.context import base_context
 from coursesignal.plugins.dispatch import handlers as plugin_handlers
 from coursesignal.plugins.registry import Registry, load_registry
 from coursesignal.plugins.supply import channel_rules_of, plugin_is_on
+from coursesignal.privacy.tasks import handlers as privacy_handlers
 from coursesignal.security.keys import KeyRing
 from coursesignal.settings import Settings
 from coursesignal.tracking.pipeline import drain_all
@@ -106,6 +107,7 @@ class Runtime:
         return {
             **attribution_handlers(self.registry.models),
             **connection_handlers(self),
+            **privacy_handlers(self),
             **tracking_handlers(channel_rules_of(self)),
             **plugin_handlers(self),
         }

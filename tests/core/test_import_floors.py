@@ -23,6 +23,7 @@ FLOORS = (
     {"tracking", "commerce"},
     {"attribution"},
     {"analytics", "connections"},
+    {"privacy"},
     {"plugins"},
     {"runtime"},
     {"app"},

@@ -13,6 +13,7 @@ from coursesignal.jobs.running import LEASE_S
 from coursesignal.jobs.upkeep import core_crons
 from coursesignal.jobs.worker import Worker
 from coursesignal.plugins.crons import crons_of
+from coursesignal.privacy.tasks import crons as privacy_crons
 from coursesignal.runtime import Runtime
 from coursesignal.settings import Settings, load
 
@@ -51,6 +52,6 @@ def worker_of(runtime: Runtime) -> Worker:
         runtime.handlers(),
         runtime.drain_events,
         runtime.mailer,
-        (*core_crons(runtime.database, runtime.registry.models), *crons_of(runtime)),
+        (*core_crons(runtime.database, runtime.registry.models), *privacy_crons(runtime.database), *crons_of(runtime)),
         lease_s=TESTING_LEASE_S if runtime.settings.testing else LEASE_S,
     )

@@ -93,13 +93,14 @@ async def _book(conn: asyncpg.Connection, house: House, row: asyncpg.Record) -> 
 async def forget(conn: asyncpg.Connection, house: House, row: asyncpg.Record) -> bool:
     """Empty a webhook that names somebody whose data was erased; returns whether it did. It cannot be processed again."""
     erased = await tombstones.of_tenant(conn, row["tenant_id"])
-    if not erased.hashes or not _names(house, row, erased):
+    if not erased.hashes or not names(house, row, erased):
         return False
     await empty(conn, row["tenant_id"], [row["id"]])
     return True
 
 
-def _names(house: House, row: asyncpg.Record, erased: Tombstones) -> bool:
+def names(house: House, row: asyncpg.Record, erased: Tombstones) -> bool:
+    """Whether a stored webhook names somebody erased: by an address anywhere in it, or by a contact the platform tells of."""
     query = " ".join(map(str, row["query"].values()))
     if erased.named_in(row["body"].decode("utf-8", "replace")) or erased.named_in(query):
         return True

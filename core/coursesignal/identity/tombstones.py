@@ -71,6 +71,11 @@ class Tombstones:
     hashes: frozenset[bytes]
     key: bytes
 
+    @classmethod
+    def of_address(cls, tenant_id: UUID, address: str) -> Tombstones:
+        """As if this address alone had been erased: to find who names it."""
+        return cls(tenant_id, frozenset({hash_of(tenant_id, "email", address)}), hash_key())
+
     def hold(self, kind: str, value: str) -> bool:
         """Whether this identifier belongs to somebody erased."""
         return self._hash(kind, value) in self.hashes
