@@ -178,4 +178,4 @@ async def test_the_ingest_role_can_append_events_and_nothing_else(installation: 
 
 def _row(tenant: ActingTenant, event_id: UUID) -> Any:
     now = datetime.now(UTC)
-    return (tenant.id, event_id, now, tenant.site_id, uuid4(), "pageview", *([None] * 6), "", b"")
+    return (tenant.id, event_id, now, tenant.site_id, uuid4(), "pageview", *([None] * 6), "", b"", None, None)

@@ -71,7 +71,7 @@ def rows_of(shop: Shop, place: Place, plan: Plan) -> Sequence[Row]:
     rows: list[Row] = [
         (
             place.tenant_id, event.event_id, event.at, place.site_id, visitor.id, event.type, None, event.url,
-            event.referrer or None, event.title or None, event.email, None, visitor.user_agent, b"",
+            event.referrer or None, event.title or None, event.email, None, visitor.user_agent, b"", None, None,
         )
         for visitor in plan.visitors
         for visit in visitor.visits

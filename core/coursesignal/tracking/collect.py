@@ -22,6 +22,7 @@ from coursesignal.tracking import script
 from coursesignal.tracking.bucket import TokenBuckets
 from coursesignal.tracking.commit import GroupCommit
 from coursesignal.tracking.intake import Sender, Site, parse, stamp, utc_now
+from coursesignal.tracking.networks import Networks
 from coursesignal.tracking.reasons import DropReason
 from coursesignal.tracking.schemas import CollectOut
 from coursesignal.tracking.sitecache import SiteCache
@@ -76,6 +77,7 @@ class CollectApp:
         self._commit = GroupCommit(database)
         self._buckets = TokenBuckets(settings.collect_rate)
         self._ip_key = keys.hash_key[:64]
+        self._networks = Networks(settings.geoip_database, settings.asn_database)
         self._doors: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
             EVENT_PATH: self._event,
             HEALTH_PATH: _health,
@@ -140,10 +142,11 @@ class CollectApp:
             await self._commit.store((), ())  # as long a wait as for a known key, and nothing stored
             return _encode(CollectOut(len(events)))
         self._spend(site)
-        sender = Sender(user_agent, self._ip_hash(scope, site), origin)
-        rows, dropped = stamp(submission.visitor_id, events, site, sender, utc_now(), may_hold_nul=b"\\u0000" in body)
-        await self._commit.store(rows, [(site, drop.reason) for drop in dropped])
-        return _encode(CollectOut(len(rows), tuple(dropped)))
+        sender = Sender(user_agent, self._ip_hash(scope, site), origin, self._networks.of(_address(scope)))
+        found = stamp(submission, events, site, sender, utc_now(), may_hold_nul=b"\\u0000" in body)
+        counted = [(site, drop.reason) for drop in found.dropped] + [(site, reason.value) for reason in found.corrected]
+        await self._commit.store(found.rows, counted)
+        return _encode(CollectOut(len(found.rows), tuple(found.dropped)))
 
     def _spend(self, site: Site) -> None:
         """Let the request pass within the site's rate, or count it and raise RateLimited."""
@@ -154,9 +157,13 @@ class CollectApp:
 
     def _ip_hash(self, scope: Scope, site: Site) -> bytes:
         """The address is never stored: a keyed hash of it is, another in every tenant."""
-        client = scope.get("client")
-        address = client[0] if client else ""
+        address = _address(scope)
         return hashlib.blake2b(address.encode() + site.tenant_id.bytes, key=self._ip_key, digest_size=16).digest()
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _headers(scope: Scope) -> tuple[int | None, str, str]:

@@ -48,14 +48,14 @@ STORE = """
 with rows as (
     select * from unnest(
         $1::uuid[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[]
+        $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::text[], $16::bool[]
     ) as r (tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props, user_agent,
-        ip_hash)
+        ip_hash, country, hosted)
 ), stored as (
     insert into events (tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props,
-        user_agent, ip_hash)
+        user_agent, ip_hash, country, hosted)
     select tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props::jsonb,
-        user_agent, ip_hash
+        user_agent, ip_hash, country, hosted
     from rows on conflict do nothing
 ), by_tenant as (
     select tenant_id, array_agg(event_id) as event_ids, min(occurred_at) as first_at, max(occurred_at) as last_at
@@ -64,9 +64,9 @@ with rows as (
 insert into event_batches (tenant_id, event_ids, first_at, last_at, drops)
 select coalesce(b.tenant_id, d.tenant_id), coalesce(b.event_ids, '{}'), coalesce(b.first_at, now()), coalesce(b.last_at, now()),
     coalesce(d.drops::jsonb, '[]')
-from by_tenant b full join unnest($15::uuid[], $16::text[]) as d (tenant_id, drops) on d.tenant_id = b.tenant_id
+from by_tenant b full join unnest($17::uuid[], $18::text[]) as d (tenant_id, drops) on d.tenant_id = b.tenant_id
 """
-_COLUMNS = 14
+_COLUMNS = 16
 # Two flushes that store the same event must lock its key in the same order.
 _lock_order = itemgetter(1)
 

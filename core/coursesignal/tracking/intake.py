@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,13 +11,16 @@ from uuid import UUID
 import msgspec
 
 from coursesignal.errors import BadRequest, FieldError
-from coursesignal.tracking.reasons import DropReason
+from coursesignal.tracking.networks import UNKNOWN, Network
+from coursesignal.tracking.reasons import Correction, DropReason
 from coursesignal.tracking.schemas import CollectIn, Dropped, EventIn
 from coursesignal.tracking.urls import host_matches, host_of
 from coursesignal.web.problems import field_error
 
 MAX_AGE = timedelta(days=31)
-MAX_AHEAD = timedelta(days=1)
+MAX_AHEAD = timedelta(minutes=1)
+MAX_SKEW = timedelta(minutes=1)
+"""How wrong a client's clock may be before its times are corrected."""
 MAX_TEXT = 8192
 MAX_NAME = 256
 MAX_EMAIL = 320
@@ -39,8 +42,11 @@ Row = tuple[
     str | None,
     str,
     bytes,
+    str | None,
+    bool | None,
 ]
-"""tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props, user_agent, ip_hash"""
+"""tenant_id, event_id, occurred_at, site_id, visitor_id, type, name, url, referrer, title, email, props, user_agent, ip_hash,
+country, hosted"""
 
 _decode_body = msgspec.json.Decoder(CollectIn).decode
 _encode = msgspec.json.Encoder().encode
@@ -63,6 +69,7 @@ class Sender:
     user_agent: str
     ip_hash: bytes
     origin_host: str
+    network: Network = UNKNOWN
 
 
 def parse(body: bytes) -> tuple[CollectIn, Sequence[EventIn]]:
@@ -88,32 +95,65 @@ def parse(body: bytes) -> tuple[CollectIn, Sequence[EventIn]]:
     )
 
 
+@dataclass(slots=True)
+class Stamped:
+    """What becomes of a submission's events: rows to store, refusals, and times that had to be corrected."""
+
+    rows: list[Row] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    corrected: list[Correction] = field(default_factory=list)
+
+
 def stamp(
-    visitor_id: UUID, events: Sequence[EventIn], site: Site, sender: Sender, now: datetime, *, may_hold_nul: bool
-) -> tuple[list[Row], list[Dropped]]:
-    """The rows to store and the events refused; ``may_hold_nul`` is False when the body has no escaped NUL anywhere."""
-    rows: list[Row] = []
-    dropped: list[Dropped] = []
+    submission: CollectIn, events: Sequence[EventIn], site: Site, sender: Sender, now: datetime, *, may_hold_nul: bool
+) -> Stamped:
+    """The events as rows; ``may_hold_nul`` is False when the body has no escaped NUL anywhere.
+
+    A client whose clock is wrong, as its ``sentAt`` shows, has its times corrected by the difference. A time that is then still
+    ahead of ours, or too old to be one, is replaced by the time of arrival.
+    """
+    found = Stamped()
     arrived = now
+    skew = _skew(submission.sent_at, now)
     for event in events:
         reason = refusal(event, site, sender, may_hold_nul=may_hold_nul)
         props = None
         if reason is None and event.props:
             props, reason = _props_text(event.props)
         if reason is not None:
-            dropped.append(Dropped(event.event_id, reason.value))
+            found.dropped.append(Dropped(event.event_id, reason.value))
             continue
-        at = event.at
-        if at is None or not now - MAX_AGE <= at <= now + MAX_AHEAD:
+        at, correction = _time_of(event, skew, now)
+        if correction is not None:
+            found.corrected.append(correction)
+        if at is None:
             at = arrived
             arrived += _ONE_MICROSECOND  # keeps the order of a batch
-        rows.append(
+        found.rows.append(
             (
-                site.tenant_id, event.event_id, at, site.id, visitor_id, event.type, event.name, event.url, event.referrer,
-                event.title, event.email, props, sender.user_agent, sender.ip_hash,
+                site.tenant_id, event.event_id, at, site.id, submission.visitor_id, event.type, event.name, event.url,
+                event.referrer, event.title, event.email, props, sender.user_agent, sender.ip_hash, *sender.network,
             )
         )  # fmt: skip
-    return rows, dropped
+    return found
+
+
+def _skew(sent_at: datetime | None, now: datetime) -> timedelta:
+    """How far the client's clock is behind ours; nothing when it is right, or too wrong to be a clock."""
+    skew = now - sent_at if sent_at is not None else timedelta(0)
+    return skew if MAX_SKEW < abs(skew) <= MAX_AGE else timedelta(0)
+
+
+def _time_of(event: EventIn, skew: timedelta, now: datetime) -> tuple[datetime | None, Correction | None]:
+    """When the event happened, None for now; and what had to be corrected about what it says."""
+    if event.at is None:
+        return None, None
+    at = event.at + skew
+    if at > now + MAX_AHEAD:
+        return None, Correction.FUTURE
+    if at < now - MAX_AGE:
+        return None, Correction.TOO_OLD
+    return (min(at, now) if skew else at), (Correction.CLOCK if skew else None)
 
 
 def refusal(event: EventIn, site: Site, sender: Sender, *, may_hold_nul: bool) -> DropReason | None:

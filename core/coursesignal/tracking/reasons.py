@@ -1,4 +1,4 @@
-"""Why an event was not counted: a closed set, shown to the tenant by reason."""
+"""Why an event was not counted, or not as it came: closed sets, shown to the tenant by reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class DropReason(StrEnum):
-    """One value per way an understood event is refused; add a row to ``docs/tracking.md`` with each new one."""
+    """One value per way an understood event is refused; add a row to ``docs/channels.md`` with each new one."""
 
     HOST_NOT_ALLOWED = "host-not-allowed"
     """The page is not on one of the site's allowed hosts."""
@@ -32,3 +32,14 @@ class DropReason(StrEnum):
     """The address belongs to a hosting company, where the tenant does not count automation."""
     BOT = "bot"
     """The user agent says it is a crawler; found by the pipeline, after the event was acknowledged."""
+
+
+class Correction(StrEnum):
+    """Why an event is stored with another time than it gave; counted beside the drops."""
+
+    CLOCK = "clock-corrected"
+    """The client's clock was wrong, by the time it said it sent the events at."""
+    FUTURE = "future-time"
+    """The time was ahead of ours: the event is stored as of its arrival."""
+    TOO_OLD = "too-old-time"
+    """The time was more than a month ago: the event is stored as of its arrival."""

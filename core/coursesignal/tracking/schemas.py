@@ -34,6 +34,8 @@ class CollectIn(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
 
     site_key: Annotated[str, Meta(pattern=SITE_KEY_PATTERN)]
     visitor_id: UUID
+    sent_at: Annotated[datetime, Meta(tz=True)] | None = None
+    """The client's clock as it sent this: tells how wrong its times are."""
     events: Annotated[tuple[EventIn, ...], Meta(min_length=1, max_length=MAX_EVENTS)] | UnsetType = UNSET
     event: EventIn | UnsetType = UNSET
 
@@ -53,7 +55,7 @@ class CollectOut(msgspec.Struct, frozen=True):
 
 
 class ScriptInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How a site's tracking is doing; ``dropped`` counts the last seven days by reason."""
+    """How a site's tracking is doing; ``dropped`` and ``corrected`` count the last seven days by reason."""
 
     site_key: str
     script_url: str
@@ -61,6 +63,7 @@ class ScriptInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     events_today: int
     dropped: dict[str, int]
     last_event_at: datetime | None = None
+    corrected: dict[str, int] = {}
 
 
 class Instructions(msgspec.Struct, frozen=True):
