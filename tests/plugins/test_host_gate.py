@@ -132,7 +132,7 @@ async def test_formats_of_a_plugin_are_offered_where_it_is_on(
     assert b'"source":"(unattributed)"' in file.content
     refused = await client.get("/api/analytics/export", params=query, headers=lacking.headers)
     assert refused.status_code == 422
-    assert refused.json()["errors"] == [{"path": "format", "message": "Must be one of csv."}]
+    assert refused.json()["errors"] == [{"path": "format", "message": "Must be one of csv, json."}]
 
 
 async def test_channel_rules_of_a_plugin_decide_where_it_is_on(

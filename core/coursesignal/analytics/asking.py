@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from coursesignal.analytics.reading import Reading, reading
 from coursesignal.analytics.wishes import NOTHING, Wishes
 from coursesignal.auth.access import tenant as tenant_access
 from coursesignal.db.engine import Database
+from coursesignal.errors import FieldError, Invalid
 from coursesignal.plugin import AttributionModel, Tenant
 
 Models = Mapping[str, AttributionModel]
@@ -49,6 +50,16 @@ class Ask:
         async with reading(self.db, self.tenant, self.models, self.wanted, self.model, self.wishes) as about:
             self.heard.update(told(about))
             yield about
+
+    def of_day(self, day: str) -> Ask:
+        """The same about one day; raises Invalid when it is none."""
+        try:
+            wanted = asked(None, day, day, ZoneInfo(self.tenant.time_zone), datetime.now(UTC))
+        except Invalid as error:
+            raise Invalid(
+                str(error.title), errors=[FieldError("day", one.message) for one in error.errors[:1]]
+            ) from error
+        return replace(self, wanted=wanted)
 
 
 async def provide_wanted(

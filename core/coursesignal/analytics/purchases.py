@@ -37,8 +37,13 @@ _RECENT = """
 
 
 async def recent(reading: Reading, *, limit: int, cursor: str = "") -> RecentPurchases:
-    """A page of the purchases made in the reading's period; "all" is every purchase there is."""
+    """A page of the purchases made in the reading's period; "all" is every purchase there is. At most MAX_LIMIT."""
     check_limit(limit)
+    return await page(reading, limit=limit, cursor=cursor)
+
+
+async def page(reading: Reading, *, limit: int, cursor: str = "") -> RecentPurchases:
+    """The same, however long."""
     values: list[object] = [reading.tenant.id, reading.model, limit + 1]
     where = ""
     if reading.period.comparable:

@@ -54,6 +54,7 @@ class Reading:
     model: str
     default_model: str
     lookback_days: int
+    models: Mapping[str, AttributionModel]
     wishes: Wishes = NOTHING
     view: View = AS_THEY_ARE
 
@@ -61,6 +62,11 @@ class Reading:
     def currency(self) -> str:
         """The one this reading adds up in."""
         return self.wishes.currency or self.tenant.currency
+
+    @property
+    def model_name(self) -> str:
+        """As people read it."""
+        return self.models[self.model].name if self.model in self.models else self.model
 
     async def fetch(self, sql: str, *values: object) -> list[Any]:
         """The rows of a report's query, as this reading sees the tables."""
@@ -104,7 +110,7 @@ async def reading(
             view = await view_of(conn, tenant.id, changes)
             period = await _whole(conn, tenant, view) if wanted == "all" else wanted
             slug = chosen(model, default, models)
-            yield Reading(conn, tenant, period, slug, default, row["lookback_days"], wishes, view)
+            yield Reading(conn, tenant, period, slug, default, row["lookback_days"], models, wishes, view)
     except asyncpg.QueryCanceledError as error:
         raise too_slow() from error
 

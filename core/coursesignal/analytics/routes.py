@@ -9,14 +9,15 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from litestar import Request, Response, get
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
 from coursesignal.analytics import catalogue, daily, journey, purchases, reconciliation, sources, summary
 from coursesignal.analytics.asking import Ask, ModelParam, Models, report_router
 from coursesignal.analytics.compare import compare
-from coursesignal.analytics.export import MEDIA_TYPE, export
-from coursesignal.analytics.ledger import ledger
+from coursesignal.analytics.export import FORMATS, MEDIA_TYPE, export
+from coursesignal.analytics.exportable import EXPORTABLE, Query, exportable
+from coursesignal.analytics.ledger import Row, ledger
 from coursesignal.analytics.reading import reading
 from coursesignal.analytics.schemas import Ledger, ModelComparison, ModelInfo, Reconciliation
 from coursesignal.analytics.segment_routes import HANDLERS as SEGMENTS
@@ -33,6 +34,7 @@ from coursesignal.reports import (
 )
 
 SourceParam = Annotated[str, QueryParameter(description="Only what is credited to this source.")]
+RowParam = Annotated[str | None, QueryParameter(description="Of a credited touch; empty is a value.")]
 LimitParam = Annotated[int, QueryParameter(description="1 to 200.")]
 CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page before.")]
 
@@ -101,16 +103,38 @@ async def get_purchase(
         return await journey.purchase(about, purchase_id, models)
 
 
-@get("/ledger", summary="Purchases of the period with their credits", operation_id="analyticsLedger")
+async def provide_row(
+    source: Annotated[str, QueryParameter(description="What a credited touch came from.")] = "",
+    channel: RowParam = None,
+    medium: RowParam = None,
+    campaign: RowParam = None,
+    content: RowParam = None,
+    landing: Annotated[str | None, QueryParameter(description="The path a credited touch arrived at.")] = None,
+    platform: Annotated[str | None, QueryParameter(description="Of the purchase.")] = None,
+    product: Annotated[str | None, QueryParameter(description="Of the purchase.")] = None,
+    person: Annotated[UUID | None, QueryParameter(description="Who bought: an id of a person.")] = None,
+    unattributed: Annotated[bool, QueryParameter(description="Only what the model credits to no touch.")] = False,
+) -> Row:
+    """The row of a report that is opened."""
+    return Row(source or None, channel, medium, campaign, content, landing, platform, product, person, unattributed)
+
+
+@get(
+    "/ledger",
+    summary="The purchases behind a number, with their credits and the reasons",
+    operation_id="analyticsLedger",
+    dependencies={"row": Provide(provide_row)},
+)
 async def get_ledger(
     ask: NamedDependency[Ask],
-    source: SourceParam = "",
+    row: NamedDependency[Row],
+    day: Annotated[str | None, QueryParameter(description="One day, YYYY-MM-DD, instead of a period.")] = None,
     limit: LimitParam = 50,
     cursor: CursorParam = "",
 ) -> Ledger:
     purchases.check_limit(limit)
-    async with ask.reading() as about:
-        return await ledger(about, limit=limit, cursor=cursor, source=source)
+    async with (ask if day is None else ask.of_day(day)).reading() as about:
+        return await ledger(about, limit=limit, cursor=cursor, row=row)
 
 
 @get("/reconciliation", summary="Do the credits add up to the money?", operation_id="analyticsReconciliation")
@@ -139,20 +163,31 @@ async def compare_models(
         return await compare(about, ask.models, by)
 
 
-@get("/export", summary="A report as a file", operation_id="analyticsExport", media_type=MEDIA_TYPE)
+@get(
+    "/export",
+    summary="Any report as a file",
+    operation_id="analyticsExport",
+    media_type=MEDIA_TYPE,
+    dependencies={"row": Provide(provide_row)},
+)
 async def get_export(
+    request: Request[Any, Any, Any],
     ask: NamedDependency[Ask],
+    row: NamedDependency[Row],
     exporters: NamedDependency[Mapping[str, Exporter]],
-    report: Annotated[str, QueryParameter(description="sources, ledger or daily.")] = "sources",
-    file_format: Annotated[str, QueryParameter(name="format", description="csv, or a format of a plugin.")] = "csv",
+    report: Annotated[str, QueryParameter(description=f"{', '.join(EXPORTABLE)}.")] = "sources",
+    file_format: Annotated[
+        str, QueryParameter(name="format", description="csv, json, or a format of a plugin.")
+    ] = "csv",
 ) -> Response[bytes]:
     """CSV has decimal amounts in UTF-8; text that a spreadsheet would run as a formula is defused."""
-    exporter = None if file_format == "csv" else exporters.get(file_format)
-    if exporter is None and file_format != "csv":
-        known = ", ".join(["csv", *sorted(exporters)])
+    exporter = None if file_format in FORMATS else exporters.get(file_format)
+    if exporter is None and file_format not in FORMATS:
+        known = ", ".join([*FORMATS, *sorted(exporters)])
         raise Invalid("There is no such file format.", errors=[FieldError("format", f"Must be one of {known}.")])
-    async with ask.reading() as about:
-        file = await export(about, report, exporter)
+    query = Query({name: str(value) for name, value in request.query_params.items()}, row)
+    async with ask.reading(every_model=exportable(report).every_model) as about:
+        file = await export(about, report, query, exporter, file_format)
     headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store"}
     return Response(file.content, media_type=file.media_type, headers=headers)
 

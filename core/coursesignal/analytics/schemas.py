@@ -48,7 +48,7 @@ class ModelComparison(Report, frozen=True, kw_only=True):
 
 
 class LedgerCredit(Report, frozen=True, kw_only=True):
-    """What one touch got of a purchase's money in the period."""
+    """What one touch got of a purchase's money in the period, and why; ``selected`` when it counts in the row asked for."""
 
     touch_id: UUID
     source: str
@@ -56,8 +56,11 @@ class LedgerCredit(Report, frozen=True, kw_only=True):
     medium: str
     campaign: str
     content: str
+    landing: str
     weight: float
     amount_minor: int
+    selected: bool
+    reason: str
 
 
 class LedgerLine(PurchaseLine, frozen=True, kw_only=True):
@@ -67,16 +70,33 @@ class LedgerLine(PurchaseLine, frozen=True, kw_only=True):
     refunds_minor: int
     credited_minor: int
     unattributed_minor: int
+    selected_minor: int
+    """What counts in the row that was asked for: all that is credited when none was."""
+    match: str
+    evidence: str
+    """What ties the purchase to the visits, in words."""
     credits: tuple[LedgerCredit, ...]
 
 
+class LedgerSum(Report, frozen=True, kw_only=True):
+    """What the touches asked for got in one currency."""
+
+    currency: str
+    amount_minor: int
+    purchases: int
+
+
 class Ledger(Report, frozen=True, kw_only=True, omit_defaults=True):
-    """Purchases with their credits, newest first; ``next_cursor`` is absent on the last page."""
+    """Purchases with their credits, newest first; ``next_cursor`` is absent on the last page.
+
+    ``selected`` is the row that was asked for, over all pages; absent when none of touches was.
+    """
 
     from_: date = msgspec.field(name="from")
     to: date
     model: str
     items: tuple[LedgerLine, ...]
+    selected: tuple[LedgerSum, ...] | None = None
     next_cursor: str | None = None
 
 
