@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test lint bench check clean
+.PHONY: demo test lint tracker bench check clean
 
 demo: $(VENV)/.run
 	@$(BIN)/coursesignal demo $(ARGS)
@@ -12,7 +12,7 @@ demo: $(VENV)/.run
 check: $(VENV)/.run
 	@$(BIN)/coursesignal demo --check $(ARGS)
 
-test: lint
+test: lint tracker
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev
@@ -20,13 +20,18 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+tracker: $(VENV)/.dev
+	@$(BIN)/python hatch_build.py
+
 bench: $(VENV)/.run
 	@$(BIN)/coursesignal bench $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+# Building what .run depends on may need Node for a moment; pip fetches it by itself (hatch_build.py).
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py core/package-lock.json \
+		core/coursesignal/tracking/static/t.js
 	$(PIP) install -q -c constraints.txt -e .
 	@touch $@
 

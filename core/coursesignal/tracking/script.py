@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import re
 from html import escape
 from pathlib import Path
 
+from coursesignal.errors import ConfigurationError
 from coursesignal.tracking.schemas import Instructions
 
 
-def _compact(source: str) -> str:
-    """The script without comments and indentation; it holds no text that could be mistaken for either."""
-    return "\n".join(
-        line.strip() for line in re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL).splitlines() if line.strip()
-    )
+def _built() -> bytes:
+    """What the build made of static/t.js."""
+    try:
+        return (Path(__file__).parent / "static" / "t.min.js").read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError("The tracker is not built: run `pip install -e .` in the source tree.") from None
 
 
-TRACKER = _compact((Path(__file__).parent / "static" / "t.js").read_text(encoding="utf-8")).encode()
+TRACKER = _built()
 TRACKER_GZIPPED = gzip.compress(TRACKER, 9, mtime=0)
 ETAG = f'"{hashlib.sha256(TRACKER).hexdigest()[:32]}"'
 CACHE_CONTROL = "public, max-age=3600, stale-while-revalidate=86400"

@@ -1,165 +1,145 @@
-/* CourseSignal tracker. Never throws into the page, sets nothing and sends nothing for people who opted out. */
-(function (window, document) {
-  "use strict";
-  if (window.CourseSignal) return;
+/* CourseSignal tracker: never throws into the page, waits for nothing, and keeps and sends nothing without permission.
 
-  var script = document.currentScript || document.querySelector("script[data-site]");
-  if (!script) return;
-  var site = script.getAttribute("data-site");
-  var endpoint = new URL("/api/tracking/event", script.src).href;
-  var ID = "cs_visitor", OUT = "cs_optout", QUEUE = "cs_queue";
-  var MAX_QUEUED = 40, TWO_YEARS_S = 63072000;
-  var lastAt = 0, lastUrl, memory = {}, underWay = {};
+   It is written to be small once it is minified and compressed, and the build holds it to that: `let` throughout, for one
+   keyword compresses better than two, and nothing said twice. docs/tracker.md says what it does. */
+(() => {
+  let attempt = action => { try { return action(); } catch {} };
+  let safely = action => (...given) => attempt(() => action(...given));
+  let on = (name, action) => addEventListener(name, safely(action), true);
 
-  /* Storage and cookies may be blocked: what cannot be kept lives as long as the page. */
-  function storage(action, key, value) {
-    try { return localStorage[action](key, value); } catch (e) { /* blocked */ }
-  }
-  function load(key) {
-    var kept = storage("getItem", key);
-    return kept == null ? memory[key] : kept;
-  }
-  function save(key, value) {
-    memory[key] = value;
-    storage("setItem", key, value);
-  }
-  function forget(key) {
-    delete memory[key];
-    storage("removeItem", key);
-  }
-  function readCookie(name) {
-    var found = ("; " + document.cookie).split("; " + name + "=")[1];
-    return found ? found.split(";")[0] : null;
-  }
-  function setCookie(name, value, age) {
-    document.cookie = name + "=" + value + "; max-age=" + age + "; path=/; samesite=lax" + domain() +
-      (location.protocol === "https:" ? "; secure" : "");
-  }
-  /* The widest domain the browser lets us set a cookie for, so that subdomains share the visitor. */
-  var widest;
-  function domain() {
-    if (widest !== undefined) return widest;
-    widest = "";
-    var labels = location.hostname.split(".");
-    for (var n = 2; n <= labels.length && !/^[\d.]+$/.test(location.hostname); n++) {
-      var attempt = "; domain=" + labels.slice(-n).join(".");
-      document.cookie = "cs_try=1; path=/" + attempt;
-      if (readCookie("cs_try")) {
-        document.cookie = "cs_try=; max-age=0; path=/" + attempt;
-        widest = attempt;
-        break;
-      }
-    }
-    return widest;
-  }
+  attempt(() => {
+    if (window.CourseSignal) return;
+    /* An attribute of the snippet counts without a value too: "" is set, undefined is not. */
+    let { src, dataset: { site, consent, cookieless, outbound, forms } } = document.currentScript;
+    let endpoint = new URL("/api/tracking/event", src);
+    let ID = "cs_visitor", CHOICE = "cs_optout", QUEUE = "cs_queue", LINK = "cs_link";
+    let arrivedAt = location.href, cookieDomain = "", told = {}, memory = {}, lastUrl, busy;
 
-  function uuid() {
-    if (window.crypto && crypto.randomUUID) return crypto.randomUUID();
-    var bytes = crypto.getRandomValues(new Uint8Array(16));
-    bytes[6] = bytes[6] & 15 | 64;
-    bytes[8] = bytes[8] & 63 | 128;
-    var hex = Array.from(bytes, b => (b + 256).toString(16).slice(1)).join("");
-    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-  }
-  function optedOut() {
-    return navigator.globalPrivacyControl === true || load(OUT) === "1" || readCookie(OUT) === "1";
-  }
-  function visitorId() {
-    if (optedOut()) return null;
-    var id = readCookie(ID) || load(ID);
-    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) id = uuid();
-    setCookie(ID, id, TWO_YEARS_S);
-    save(ID, id);
-    return id;
-  }
+    /* Cookies and storage may be blocked, each on its own: what cannot be kept lives as long as the page. */
+    let load = name =>
+      attempt(() => document.cookie.match(name + "=([^;]+)")[1]) || attempt(() => localStorage[name]) || memory[name];
+    let writeCookie = (name, value, age, domain) => {
+      document.cookie = `${name}=${value};path=/;max-age=${age};domain=${domain}`;
+    };
+    let save = (name, value) => {
+      memory[name] = value;
+      if (cookieless != null && name != CHOICE) return;
+      attempt(() => value ? localStorage[name] = value : delete localStorage[name]);
+      if (name != QUEUE) attempt(() => {
+        /* The widest domain that takes a cookie, so that subdomains share it; browsers refuse what is nobody's own. */
+        let labels = location.hostname.split(".");
+        for (let domain = labels.pop(); labels[0] && !cookieDomain;) {
+          domain = labels.pop() + "." + domain;
+          writeCookie("cs_t", 1, 1, domain);
+          if (load("cs_t")) cookieDomain = domain;
+        }
+        writeCookie(name, value, value ? 6e7 : 0, cookieDomain);
+      });
+    };
 
-  /* Events not known to be stored wait here and are sent again with the same id, which stores nothing twice. */
-  function queued() {
-    try { return JSON.parse(load(QUEUE)) || []; } catch (e) { return []; }
-  }
-  function keep(events) {
-    if (events.length) save(QUEUE, JSON.stringify(events.slice(-MAX_QUEUED))); else forget(QUEUE);
-  }
-  function settle(sent) {
-    keep(queued().filter(event => !sent.some(done => done.eventId === event.eventId)));
-  }
-  function send(leaving) {
-    var visitor = visitorId(), events = queued().filter(event => leaving || !underWay[event.eventId]);
-    if (!events.length || !visitor) return;
-    var body = JSON.stringify({ siteKey: site, visitorId: visitor, events: events });
-    if (leaving && navigator.sendBeacon && navigator.sendBeacon(endpoint, body)) return settle(events);
-    events.forEach(event => { underWay[event.eventId] = 1; });
-    fetch(endpoint, { method: "POST", body: body, keepalive: true, credentials: "omit" }).then(answer => {
-      /* Refused for good is settled too; too many and busy are tried again with the next event. */
-      if (answer.status !== 429 && answer.status < 500) settle(events);
-    }).catch(() => { /* tried again with the next event or page */ }).then(() => {
-      events.forEach(event => { delete underWay[event.eventId]; });
+    /* The File API promises that such an address ends in a random UUID, on pages without https too. */
+    let uuid = () => URL.createObjectURL(new Blob).slice(-36);
+    /* The choice is "1" for no and "0" for yes; without one, the site's setting holds. */
+    let allowed = () => !document.prerendering && !navigator.globalPrivacyControl && (load(CHOICE) || consent != null) == 0;
+    let visitorId = () => {
+      if (!allowed()) return null;
+      let id = load(ID);
+      if (!/^.{36}$/.test(id)) id = uuid();
+      save(ID, id);
+      return id;
+    };
+
+    /* Events not known to be stored wait here and are sent again with the same id, which stores nothing twice. */
+    let queued = () => attempt(() => JSON.parse(load(QUEUE))) || [];
+    let keep = events => save(QUEUE, events[0] && JSON.stringify(events.slice(-50)));
+    let send = async leaving => {
+      let events = queued(), visitor = visitorId();
+      if (!events[0] || !visitor) return;
+      let body = JSON.stringify({ events, siteKey: site, visitorId: visitor, sentAt: new Date });
+      /* Nobody hears the answer to a beacon: what it carried is sent again by the next page. */
+      if (leaving && navigator.sendBeacon?.(endpoint, body) || busy) return;
+      busy = 1;
+      try {
+        /* Browsers keep 64 KB alive at most. */
+        let answer = await fetch(endpoint, { method: "POST", body, keepalive: !body[6e4] });
+        /* Refused for good is settled too; too many and busy are tried again with the next event. */
+        if (answer.status < 429) {
+          keep(queued().filter(({ eventId }) => !body.includes(eventId)));
+          told = await answer.json();
+          if (allowed() && told.visitorId) save(ID, told.visitorId);
+          setTimeout(send);
+        }
+      } catch {}
+      busy = 0;
+    };
+    let record = (type, fields) => {
+      if (!allowed()) return;
+      keep([...queued(), { type, eventId: uuid(), at: new Date, url: arrivedAt || location.href, ...fields }]);
+      arrivedAt = "";
+      return send();
+    };
+    /* One per address; one that was not allowed is made up for when it is. */
+    let pageview = () => {
+      let url = location.href.split("#")[0];
+      if (url != lastUrl && record("pageview", { title: document.title, referrer: lastUrl || document.referrer })) lastUrl = url;
+    };
+    let choose = choice => {
+      save(CHOICE, choice);
+      pageview();
+    };
+
+    /* Whoever leaves for another domain of the site takes along who they are, signed by the server. */
+    let carry = (element, key) => {
+      let url = new URL(element[key]);
+      if (!told.link || !RegExp(told.hosts).test(url.hostname)) return;
+      url.searchParams.set(LINK, told.link);
+      element[key] = url;
+      /* Such a form drops the query of its address. */
+      if (element.method == "get") element.insertAdjacentHTML("beforeend", `<input type=hidden name=${LINK} value=${told.link}>`);
+    };
+    let follow = ({ target }) => {
+      let link = target.closest("a");
+      if (outbound != null && link.hostname && link.hostname != location.hostname)
+        record("custom", { name: "outbound", props: { url: link.href } });
+      carry(link, "href");
+    };
+
+    window.CourseSignal = {
+      identify: safely((email, name) => record("identify", { email: "" + email, name })),
+      track: safely((name, props) => record("custom", { name: "" + name, props })),
+      visitorId: safely(visitorId),
+      consent: safely(() => load(CHOICE) || choose("0")),
+      optIn: safely(() => choose("0")),
+      optOut: safely(() => {
+        save(QUEUE);
+        save(ID);
+        choose("1");
+      })
+    };
+
+    /* The first page view still takes the address as it was, with the parameter in it: the server reads it there. */
+    let url = new URL(arrivedAt);
+    url.searchParams.delete(LINK);
+    if (arrivedAt.includes(LINK)) history.replaceState(null, "", url);
+    pageview();
+    ["pushState", "replaceState"].map(name => {
+      let original = history[name];
+      history[name] = (...given) => {
+        setTimeout(safely(pageview));
+        return original.call(history, ...given);
+      };
     });
-  }
-  function record(type, fields) {
-    if (optedOut()) return;
-    lastAt = Math.max(Date.now(), lastAt + 1);
-    fields.eventId = uuid();
-    fields.type = type;
-    fields.at = new Date(lastAt).toISOString();
-    fields.url = location.href;
-    keep(queued().concat(fields));
-    send(false);
-  }
-  function pageview(referrer) {
-    var url = location.href.split("#")[0];
-    if (url === lastUrl) return;
-    var title = document.title.slice(0, 1000), before = lastUrl;
-    lastUrl = url;
-    /* Half of a cut emoji would make the whole request unreadable. */
-    record("pageview", { title: title.toWellFormed ? title.toWellFormed() : title, referrer: before || referrer || undefined });
-  }
-
-  /* Whatever goes wrong in here is not the page's problem. */
-  function safely(action) {
-    return function () {
-      try { return action.apply(null, arguments); } catch (e) { return undefined; }
-    };
-  }
-  function watch(name) {
-    var original = history[name];
-    history[name] = function () {
-      var result = original.apply(this, arguments);
-      setTimeout(safely(pageview), 0);
-      return result;
-    };
-  }
-
-  window.CourseSignal = {
-    /* JSON leaves out what is undefined. */
-    identify: safely((email, name) => { record("identify", { email: "" + email, name: name }); }),
-    track: safely((name, props) => { record("custom", { name: "" + name, props: props }); }),
-    visitorId: safely(visitorId),
-    optOut: safely(() => {
-      forget(QUEUE);
-      forget(ID);
-      setCookie(ID, "", 0);
-      save(OUT, "1");
-      setCookie(OUT, "1", TWO_YEARS_S);
-    }),
-    optIn: safely(() => {
-      forget(OUT);
-      setCookie(OUT, "", 0);
-      lastUrl = undefined;
-      pageview(document.referrer);
-    })
-  };
-
-  safely(() => {
-    pageview(document.referrer);
-    watch("pushState");
-    watch("replaceState");
-    window.addEventListener("popstate", safely(() => { pageview(); }));
-    document.addEventListener("visibilitychange", safely(() => {
-      if (document.visibilityState === "hidden") send(true);
-    }));
-    window.addEventListener("pageshow", safely(event => {
-      if (event.persisted) { lastUrl = undefined; pageview(document.referrer); }
-    }));
-  })();
-})(window, document);
+    on("popstate", pageview);
+    on("prerenderingchange", pageview);
+    on("pageshow", ({ persisted }) => persisted && pageview(lastUrl = ""));
+    on("visibilitychange", () => document.hidden && send(true));
+    on("click", follow);
+    on("auxclick", follow);
+    on("submit", ({ target }) => {
+      let field = forms != null && [...target].find(
+        input => /^[^h].*mail\S*@/i.test(input.type + input.name + input.value));
+      if (field) record("identify", { email: field.value });
+      carry(target, "action");
+    });
+  });
+})();
