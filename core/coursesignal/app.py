@@ -15,6 +15,7 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from coursesignal import __version__
+from coursesignal.analytics.goal_routes import ROUTES as GOALS
 from coursesignal.analytics.insight_routes import ROUTES as INSIGHTS
 from coursesignal.analytics.routes import ROUTES as ANALYTICS
 from coursesignal.auth.access import check_routes, guard, provide_caller, provide_tenant
@@ -99,7 +100,10 @@ def _lifespan(runtime: Runtime) -> Callable[[Litestar], contextlib.AbstractAsync
 def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litestar:
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
-    for area in (AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, PRIVACY, JOBS, PLUGINS, HEALTH, METRICS):
+    areas = (
+        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, GOALS, PRIVACY, JOBS, PLUGINS, HEALTH, METRICS,
+    )  # fmt: skip
+    for area in areas:
         routes.extend(area)
     app = Litestar(
         route_handlers=[*routes, *connection_routes(runtime.registry.connectors), *plugin_routers(runtime)],

@@ -27,6 +27,7 @@ from coursesignal.plugins.supply import channel_rules_of, plugin_is_on
 from coursesignal.privacy.tasks import handlers as privacy_handlers
 from coursesignal.security.keys import KeyRing
 from coursesignal.settings import Settings
+from coursesignal.tracking.goals import handlers as goal_handlers
 from coursesignal.tracking.pipeline import drain_all
 from coursesignal.tracking.reapply import handlers as tracking_handlers
 from coursesignal.web.limits import RateLimiter
@@ -108,6 +109,7 @@ class Runtime:
             **attribution_handlers(self.registry.models),
             **connection_handlers(self),
             **privacy_handlers(self),
+            **goal_handlers(self.database),
             **tracking_handlers(channel_rules_of(self)),
             **plugin_handlers(self),
         }

@@ -59,6 +59,7 @@ STEPS = {
         delete from visitors where tenant_id = $1 and id in (
             select v.id from visitors v where v.tenant_id = $1 and v.last_seen_at < $2 and v.person_id is null
                 and not exists (select from sessions s where s.tenant_id = $1 and s.visitor_id = v.id)
+                and not exists (select from goal_hits h where h.tenant_id = $1 and h.visitor_id = v.id)
                 and not exists (select from touches t where t.tenant_id = $1 and t.visitor_id = v.id) limit $3
         )""",
     "webhooks": """

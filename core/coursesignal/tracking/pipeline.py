@@ -23,6 +23,7 @@ from coursesignal.tracking.claiming import (
 )
 from coursesignal.tracking.following import announce, count_drops, identify, mark_opt_ins, wait_for_ledger
 from coursesignal.tracking.forgetting import forget_erased
+from coursesignal.tracking.goals import reach_goals
 from coursesignal.tracking.visits import form_sessions, meet_visitors, store_sessions, store_touches
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ STEPS: tuple[Step, ...] = (
     store_sessions,
     store_touches,
     mark_processed,
+    reach_goals,
     mark_opt_ins,
     identify,
     count_drops,

@@ -1,0 +1,68 @@
+"""Goals: which events reach one. An event is looked at when it is processed, the whole history when a goal is defined.
+
+What is found is kept, so that a report reads the goal's own rows and never the events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from coursesignal.db.engine import Database
+from coursesignal.jobs.tasks import Handler, TaskRun
+from coursesignal.tracking.batch import Batch, Connection
+from coursesignal.tracking.locks import lock_tracking
+
+JOB = "core.goal_history"
+# A path is compared without a slash at its end, but for the root's.
+_PATH = """coalesce(nullif(regexp_replace(
+    substring(e.url from '^[A-Za-z]+://[^/?#]*([^?#]*)'), '(.)/+$', '\\1'), ''), '/')"""
+_REACHED = f"""
+    insert into goal_hits (tenant_id, goal_id, visitor_id, occurred_at, event_id)
+    select $1, g.id, e.visitor_id, e.occurred_at, e.event_id
+    from events e join goals g on g.tenant_id = $1 and {{which}} and case g.kind
+        when 'opt_in' then e.type = 'identify'
+        when 'event' then e.type = 'custom' and e.name = g.target
+        when 'path' then e.type = 'pageview' and {_PATH} like g.pattern
+        else false end
+    where e.tenant_id = $1 and e.verdict = 'ok' and e.occurred_at >= $2 and e.occurred_at <= $3 and {{events}}
+    on conflict do nothing"""  # noqa: S608 – of constants
+_OF_BATCH = _REACHED.format(which="true", events="e.event_id = any($4)")
+_OF_GOAL = _REACHED.format(which="g.id = $4", events="true")
+_MONTHS = """
+    select greatest(m, lo) as first, least(m + interval '1 month' - interval '1 microsecond', hi) as last
+    from (select min(occurred_at) as lo, max(occurred_at) as hi from events where tenant_id = $1) span,
+        generate_series(date_trunc('month', lo), hi, interval '1 month') m"""
+
+
+async def reach_goals(conn: Connection, batch: Batch) -> None:
+    """Note which of the batch's events reach a goal of the tenant."""
+    if not batch.events or not await conn.fetchval("select 1 from goals where tenant_id = $1 limit 1", batch.tenant_id):
+        return
+    events = [event.event_id for event in batch.events]
+    times = [event.occurred_at for event in batch.events]
+    await conn.execute(_OF_BATCH, batch.tenant_id, min(times), max(times), events)
+
+
+def handlers(db: Database) -> Mapping[str, Handler]:
+    """``core.goal_history`` finds what a goal was reached by before it was defined."""
+    return {JOB: partial(_history, db)}
+
+
+async def _history(db: Database, run: TaskRun) -> None:
+    tenant_id, goal_id = run.task.tenant_id, UUID(run.task.payload["goalId"])
+    for first, last in await _months(db, tenant_id):
+        async with db.tenant(tenant_id) as conn:
+            await conn.execute(_OF_GOAL, tenant_id, first, last, goal_id)
+    async with run.effects() as conn:
+        await conn.execute("update goals set counted_at = now() where tenant_id = $1 and id = $2", tenant_id, goal_id)
+
+
+async def _months(db: Database, tenant_id: UUID) -> list[tuple[datetime, datetime]]:
+    """The months there are events of. A batch that began before the goal was there has been committed by then."""
+    async with db.tenant(tenant_id) as conn:
+        await lock_tracking(conn, tenant_id)
+    async with db.tenant(tenant_id) as conn:
+        return [(row["first"], row["last"]) for row in await conn.fetch(_MONTHS, tenant_id)]
