@@ -221,3 +221,17 @@ async def test_a_reading_key_reads_every_report_and_changes_nothing(
     for report in EXPORTABLE:
         query = {"report": report, **NEEDED.get(report, {})}
         assert (await client.get("/api/analytics/export", params=query, headers=headers)).status_code == 200
+
+
+async def test_models_are_a_range_per_channel(shop: Shop) -> None:
+    report = await shop.get("models/compare", by="channel")
+    net = report["netRevenueMinor"]
+    for row in report["rows"]:
+        amounts = row["revenueMinor"].values()
+        assert (row["lowestMinor"], row["highestMinor"]) == (min(amounts), max(amounts))
+        assert row["spreadMinor"] == max(amounts) - min(amounts)
+        assert row["share"] == {slug: round(100 * amount / net, 2) for slug, amount in row["revenueMinor"].items()}
+        assert (row["lowestShare"], row["highestShare"]) == (min(row["share"].values()), max(row["share"].values()))
+    for model in MODELS:
+        credited = sum(row["revenueMinor"][model] for row in report["rows"])
+        assert credited + report["unattributedMinor"][model] == net

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from coursesignal.analytics.figures import percent
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.schemas import ModelComparison, ModelComparisonRow
 from coursesignal.plugin import AttributionModel
@@ -37,7 +38,7 @@ async def compare(reading: Reading, models: Mapping[str, AttributionModel], by: 
         credited[row["name"]][row["model"]] = int(row["amount"])
         channels.setdefault(row["name"], row["channel"])
     using = sorted({row["model"] for row in found})
-    rows = [_row(name, channels[name], amounts, using) for name, amounts in credited.items()]
+    rows = [_row(name, channels[name], amounts, using, net) for name, amounts in credited.items()]
     return ModelComparison(
         from_=reading.period.first,
         to=reading.period.last,
@@ -49,12 +50,17 @@ async def compare(reading: Reading, models: Mapping[str, AttributionModel], by: 
     )
 
 
-def _row(name: str, channel: str, amounts: Mapping[str, int], using: Sequence[str]) -> ModelComparisonRow:
+def _row(name: str, channel: str, amounts: Mapping[str, int], using: Sequence[str], net: int) -> ModelComparisonRow:
     every = {slug: amounts.get(slug, 0) for slug in using}
+    lowest, highest = min(every.values()), max(every.values())
     return ModelComparisonRow(
         name=name,
         channel=channel,
         revenue_minor=every,
-        lowest_minor=min(every.values()),
-        highest_minor=max(every.values()),
+        lowest_minor=lowest,
+        highest_minor=highest,
+        spread_minor=highest - lowest,
+        share={slug: percent(amount, net) for slug, amount in every.items()},
+        lowest_share=percent(lowest, net),
+        highest_share=percent(highest, net),
     )

@@ -33,6 +33,12 @@ class ModelComparisonRow(Report, frozen=True, kw_only=True):
     revenue_minor: Mapping[str, int]
     lowest_minor: int
     highest_minor: int
+    spread_minor: int
+    """Highest less lowest: what the choice of a model is worth here."""
+    share: Mapping[str, float | None]
+    """Of the net revenue, in percent; with what is unattributed a model's shares are 100."""
+    lowest_share: float | None
+    highest_share: float | None
 
 
 class ModelComparison(Report, frozen=True, kw_only=True):
