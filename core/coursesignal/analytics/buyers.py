@@ -43,3 +43,14 @@ ORIGINS = """
 """Where the model says each student's first purchase came from, after FIRSTS: the touch with the most credit, the latest of
 equals. Students whose first purchase has no credit are not in it.
 """
+
+OF_ORIGIN = "(student in (select student from origins where {column} = ${number})) is true"
+"""Students whose first purchase came from there, after ORIGINS. Looked up in a hash: joined, the planner, who knows nothing of what
+is computed, expects one row and compares everybody with everybody.
+"""
+
+FOLLOWED = """
+    followed as (
+        select money.*, min(at) filter (where is_sale and amount > 0) over (partition by student) as first_at from money
+    )"""
+"""Every charge and refund with the time of its student's first paid charge, after MONEY."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from coursesignal.analytics.buyers import FIRSTS, MONEY, ORIGINS
+from coursesignal.analytics.buyers import FIRSTS, FOLLOWED, MONEY, OF_ORIGIN, ORIGINS
 from coursesignal.analytics.figures import per, percent
 from coursesignal.analytics.insight_schemas import CohortCell, CohortReport, CohortRow
 from coursesignal.analytics.months import instants, months
@@ -16,16 +16,16 @@ from coursesignal.analytics.reading import Reading
 
 # Months by the very instants that the tenant's zone gives them; a refund told for before the first purchase counts in its month.
 _COHORTS = """
-    with {money}, {firsts}, {origins}
-    started as (
-        select f.student, width_bucket(f.first_at, $6::timestamptz[]) as cohort
-        from firsts f {narrowed}
-        where f.first_at >= $4 and f.first_at < $5 and $3::text is not null {where}
+    with {money}, {origins} {followed},
+    numbered as (
+        select student, amount, is_sale, width_bucket(first_at, $6::timestamptz[]) as cohort,
+               width_bucket(at, $6::timestamptz[]) as month
+        from followed
+        where first_at >= $4 and first_at < $5 and $3::text is not null {where}
     )
-    select s.cohort, greatest(width_bucket(m.at, $6::timestamptz[]) - s.cohort, 0) as months_since,
-           count(distinct m.student) filter (where m.is_sale and m.amount > 0) as students, sum(m.amount) as net
-    from started s join money m on m.student = s.student
-    group by 1, 2"""
+    select cohort, greatest(month - cohort, 0) as months_since,
+           count(distinct student) filter (where is_sale and amount > 0) as students, sum(amount) as net
+    from numbered group by 1, 2"""
 
 
 async def cohorts(reading: Reading, *, source: str = "", channel: str = "") -> CohortReport:
@@ -63,10 +63,9 @@ async def _cells(reading: Reading, calendar: list[date], source: str, channel: s
     for column, wanted in (("source", source), ("channel", channel)):
         if wanted:
             values.append(wanted)
-            where += f" and o.{column} = ${len(values)}"
+            where += f" and {OF_ORIGIN.format(column=column, number=len(values))}"
     sql = _COHORTS.format(
-        money=MONEY, firsts=FIRSTS, origins=f"{ORIGINS}," if where else "", where=where,
-        narrowed="join origins o on o.student = f.student" if where else "",
+        money=MONEY, origins=f"{FIRSTS}, {ORIGINS}," if where else "", followed=FOLLOWED, where=where
     )  # fmt: skip
     found: dict[int, dict[int, Any]] = defaultdict(dict)
     for row in await reading.fetch(sql, *values):

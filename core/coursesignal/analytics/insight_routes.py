@@ -9,10 +9,12 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from coursesignal.analytics import cohorts, lifetime, returning, students
+from coursesignal.analytics import cohorts, content, coverage, funnel, journeys, lifetime, returning, students
 from coursesignal.analytics.asking import Ask, report_router
+from coursesignal.analytics.behaviour_schemas import ContentReport, CoverageReport, FunnelReport, JourneysReport
 from coursesignal.analytics.insight_schemas import CohortReport, LifetimeReport, NewReturningReport, StudentsReport
 from coursesignal.analytics.months import Interval, fitting
+from coursesignal.analytics.purchases import check_limit
 
 LimitParam = Annotated[int, QueryParameter(description="1 to 200.")]
 CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page before.")]
@@ -77,4 +79,48 @@ async def get_new_returning(
         return await returning.new_and_returning(about, interval or fitting(about.period))
 
 
-ROUTES = [report_router([get_students, get_lifetime_value, get_cohorts, get_new_returning])]
+@get("/funnel", summary="From visit to opt-in to sale", operation_id="analyticsFunnel")
+async def get_funnel(
+    ask: NamedDependency[Ask],
+    by: Annotated[funnel.By, QueryParameter(description="source or channel.")] = "source",
+) -> FunnelReport:
+    async with ask.reading() as about:
+        return await funnel.funnel(about, by)
+
+
+@get("/journeys", summary="The ways to a purchase", operation_id="analyticsJourneys")
+async def get_journeys(
+    ask: NamedDependency[Ask],
+    by: Annotated[journeys.By, QueryParameter(description="What a step is: channel, source or campaign.")] = "channel",
+    limit: LimitParam = 20,
+) -> JourneysReport:
+    check_limit(limit)
+    async with ask.reading(every_model=True) as about:
+        return await journeys.journeys(about, by, limit)
+
+
+@get("/content", summary="Landing pages, campaigns, links and referring pages", operation_id="analyticsContent")
+async def get_content(
+    ask: NamedDependency[Ask],
+    by: Annotated[content.By, QueryParameter(description="landing, campaign, content or referrer.")] = "landing",
+    limit: LimitParam = 100,
+) -> ContentReport:
+    check_limit(limit)
+    async with ask.reading() as about:
+        return await content.content(about, by, limit)
+
+
+@get("/coverage", summary="What is matched, and why the rest is not", operation_id="analyticsCoverage")
+async def get_coverage(ask: NamedDependency[Ask]) -> CoverageReport:
+    async with ask.reading(every_model=True) as about:
+        return await coverage.coverage(about)
+
+
+ROUTES = [
+    report_router(
+        [
+            get_students, get_lifetime_value, get_cohorts, get_new_returning, get_funnel, get_journeys, get_content,
+            get_coverage,
+        ]
+    )
+]  # fmt: skip

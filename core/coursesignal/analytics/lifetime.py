@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from coursesignal.analytics.buyers import FIRSTS, MONEY, ORIGINS
+from coursesignal.analytics.buyers import FIRSTS, FOLLOWED, MONEY, ORIGINS
 from coursesignal.analytics.figures import per, percent
 from coursesignal.analytics.insight_schemas import LifetimeAfter, LifetimeFigures, LifetimeReport, LifetimeRow
 from coursesignal.analytics.other_currencies import other_currencies
@@ -16,7 +16,7 @@ AGES = (30, 60, 90, 180, 365)
 """Days after the first purchase, of 24 hours each."""
 
 _WITHIN = ",\n".join(
-    f"sum(m.amount) filter (where m.at < f.first_at + interval '{days * 24} hours') as within_{days}" for days in AGES
+    f"sum(amount) filter (where at < first_at + interval '{days * 24} hours') as within_{days}" for days in AGES
 )
 _OLD_ENOUGH = "filter (where s.first_at <= $6::timestamptz - interval '{hours} hours')"
 _AFTER = ",\n".join(
@@ -26,18 +26,18 @@ _AFTER = ",\n".join(
     for days in AGES
 )
 _LIFETIMES = f"""
-    with {MONEY}, {FIRSTS}, {ORIGINS},
+    with {MONEY}, {FIRSTS}, {ORIGINS}, {FOLLOWED},
     spent as (
-        select m.student, f.first_at, sum(m.amount) as value,
-               count(distinct m.purchase_id) filter (where m.is_sale and m.amount > 0) as purchases, {_WITHIN}
-        from firsts f join money m on m.student = f.student
-        where f.first_at >= $4 and f.first_at < $5
-        group by m.student, f.first_at
+        select student, first_at, sum(amount) as value,
+               count(distinct purchase_id) filter (where is_sale and amount > 0) as purchases, {_WITHIN}
+        from followed
+        group by student, first_at
     )
     select o.{{by}} as name, grouping(o.{{by}}) as is_total, mode() within group (order by o.channel) as channel,
            count(*) as students, coalesce(sum(s.value), 0) as value, coalesce(sum(s.purchases), 0) as purchases,
            count(*) filter (where s.purchases > 1) as repeat_students, {_AFTER}
     from spent s left join origins o on o.student = s.student
+    where s.first_at >= $4 and s.first_at < $5
     group by grouping sets ((o.{{by}}), ())"""  # noqa: S608 – of constants
 
 

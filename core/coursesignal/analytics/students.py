@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from coursesignal.analytics.buyers import FIRSTS, MONEY, ORIGINS
+from coursesignal.analytics.buyers import FIRSTS, MONEY, OF_ORIGIN, ORIGINS
 from coursesignal.analytics.figures import per
 from coursesignal.analytics.insight_schemas import FirstTouch, StudentRow, StudentsReport, StudentTotals
 from coursesignal.analytics.other_currencies import other_currencies
@@ -42,7 +42,7 @@ _SPENT = """
         from money group by student, person_id, purchase_id
     ),
     spent as materialized (
-        select student, person_id, (array_agg(purchase_id order by bought_at desc nulls last))[1] as latest,
+        select student, person_id, (array_agg(purchase_id order by bought_at, purchase_id))[1] as earliest,
                sum(charged) as charged, sum(refunded) as refunded,
                sum(period_charged) as period_charged, sum(period_refunded) as period_refunded,
                count(bought_at) as purchases, min(bought_at) as first_at, max(bought_at) as last_at
@@ -59,27 +59,25 @@ _WHOLE_OF_SOURCE = f"""
     with {MONEY}, {FIRSTS}, {ORIGINS}, {_SPENT}
     select count(*) as students, coalesce(sum(charged - refunded), 0) as value,
            coalesce(sum(period_charged), 0) as period_charged, coalesce(sum(period_refunded), 0) as period_refunded
-    from spent join origins using (student) where origins.source = $6"""  # noqa: S608 – of constants
+    from spent where {OF_ORIGIN.format(column="source", number=6)}"""  # noqa: S608 – of constants
 
 # The touches are only looked up for the students of the page.
 _PAGE = """
-    with {money}, {firsts}, {origins} {spent},
+    with {money}, {origins} {spent},
     page as materialized (
-        select spent.*, {value} as value from spent {narrowed}
-        where $3::text is not null {after}
-        order by value {order}, spent.student {order} limit $6
+        select spent.*, {value} as value from spent
+        where $3::text is not null {narrowed} {after}
+        order by value {order}, student {order} limit $6
     )
     select page.*, h.name, coalesce(h.email, l.email) as email, o.source, o.channel, o.campaign,
            ft.at as touched_at, ft.source as touch_source, ft.channel as touch_channel, ft.campaign as touch_campaign
     from page
-    left join purchases l on l.tenant_id = $1 and l.id = page.latest
+    left join purchases l on l.tenant_id = $1 and l.id = page.earliest
     left join people h on h.tenant_id = $1 and h.id = page.person_id
     left join lateral (
         select t.source, t.channel, t.campaign
-        from firsts f
-        join credits k on k.tenant_id = $1 and k.charge_id = f.charge_id and k.model = $3
-        join touches t on t.tenant_id = $1 and t.id = k.touch_id
-        where f.student = page.student
+        from credits k join touches t on t.tenant_id = $1 and t.id = k.touch_id
+        where k.tenant_id = $1 and k.purchase_id = page.earliest and k.model = $3
         order by k.weight desc, t.occurred_at desc, t.id desc limit 1
     ) o on true
     left join lateral (
@@ -126,14 +124,14 @@ async def _page(reading: Reading, sort: Sort, order: Order, limit: int, place: _
     narrowed, after = "", ""
     if source:
         values.append(source)
-        narrowed = f"join origins m on m.student = spent.student and m.source = ${len(values)}"
+        narrowed = f"and {OF_ORIGIN.format(column='source', number=len(values))}"
     if place is not None:
         values += [place.value, place.student]
         sign = "<" if order == "desc" else ">"
-        after = f"and ({_SORTS[sort]}, spent.student) {sign} (${len(values) - 1}, ${len(values)})"
+        after = f"and ({_SORTS[sort]}, student) {sign} (${len(values) - 1}, ${len(values)})"
     sql = _PAGE.format(
-        money=MONEY, firsts=FIRSTS, spent=_SPENT, origins=f"{ORIGINS}, " if source else "", narrowed=narrowed,
-        value=_SORTS[sort], after=after, order=order, closes_at=CLOSES_AT.format(purchased_at="page.first_at"),
+        money=MONEY, origins=f"{FIRSTS}, {ORIGINS}, " if source else "", spent=_SPENT, narrowed=narrowed, value=_SORTS[sort],
+        after=after, order=order, closes_at=CLOSES_AT.format(purchased_at="page.first_at"),
     )  # fmt: skip
     return await reading.fetch(sql, *values)
 

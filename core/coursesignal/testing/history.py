@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from coursesignal.db.ids import uuid7
@@ -32,6 +33,7 @@ class History:
     async def visit(
         self, visitor: str, at: datetime, source: str, *, channel: str = "Referral", medium: str = "", campaign: str = "",
         content: str = "", direct: bool = False, email: str | None = None, landing_url: str = "https://example.com/",
+        referrer: str = "", opt_in: bool = False,
     ) -> UUID:  # fmt: skip
         """A session with one touch; with ``email`` the visitor is that person's from then on. Returns the touch's id."""
         async with self.tenant.transaction() as conn:
@@ -49,10 +51,10 @@ class History:
             )  # fmt: skip
             touch_id: UUID = await conn.fetchval(
                 "insert into touches (tenant_id, visitor_id, session_id, event_id, occurred_at, channel, source, medium, "
-                "campaign, content, landing_url, is_direct) "
-                "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id",
+                "campaign, content, landing_url, landing_path, referrer, is_direct, is_opt_in) "
+                "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) returning id",
                 self.tenant.id, visitor_id, session_id, uuid4(), at, channel, source, medium, campaign, content,
-                landing_url, direct,
+                landing_url, urlsplit(landing_url).path, referrer, direct, opt_in,
             )  # fmt: skip
         return touch_id
 
