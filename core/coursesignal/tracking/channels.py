@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from coursesignal.plugin import ChannelRule, Hit
+from coursesignal.tracking.click_ids import CLICK_IDS
 from coursesignal.tracking.known_sources import advertised, known_source
 from coursesignal.tracking.origins import DIRECT, Origin, is_paid_click
 
@@ -24,7 +25,6 @@ _SHOP_NAME = re.compile(r"(.*(([^a-df-z]|^)shop|shopping).*)")
 _EMAIL = re.compile(r"e[-_ ]?mail|newsletter")
 _DISPLAY_MEDIA = frozenset({"display", "banner", "expandable", "interstitial", "cpm"})
 _SOCIAL_MEDIA = frozenset({"social", "social-network", "social-media", "sm", "social network", "social media"})
-_DIRECT_SOURCES = frozenset({DIRECT, "(direct)", ""})
 _REFERRAL_MEDIA = frozenset({"referral", "app", "link"})
 
 
@@ -50,7 +50,22 @@ def _paid_medium(hit: Hit) -> bool:
     """Paid by its medium, by its source's name, or, without a medium, by its click id."""
     if _PAID.fullmatch(hit.medium) or advertised(hit.source) is not None:
         return True
-    return not hit.medium and is_paid_click(hit.click_id)
+    return not hit.medium and is_paid_click(hit.click_id) and _may_be_of(hit.click_id, hit.source)
+
+
+def _may_be_of(click_id: str, source: str) -> bool:
+    """Whether an ad with this click id can be the source's: Bing's own is no ad on DuckDuckGo."""
+    place = known_source(source)
+    return place is None or place.name == CLICK_IDS[click_id].source
+
+
+def _says_nothing(hit: Hit) -> bool:
+    return hit.source in (DIRECT, "(direct)") or not (hit.source or hit.campaign or hit.click_id)
+
+
+def _is_site(hit: Hit) -> bool:
+    """A source that is a website's name, and nothing says how people came from it."""
+    return not hit.medium and ("." in hit.source or _is("site", hit))
 
 
 def _shop(hit: Hit) -> bool:
@@ -65,7 +80,7 @@ def _rules(*rules: tuple[str, Callable[[Hit], bool]]) -> tuple[ChannelRule, ...]
 
 
 CORE_RULES = _rules(
-    ("Direct", lambda hit: hit.source in _DIRECT_SOURCES and hit.medium in ("", "(none)", "(not set)")),
+    ("Direct", lambda hit: _says_nothing(hit) and hit.medium in ("", "(none)", "(not set)")),
     ("Cross-network", lambda hit: "cross-network" in hit.campaign.lower()),
     ("Paid Shopping", lambda hit: _paid_medium(hit) and _shop(hit)),
     ("Paid Search", _paid_kind("search")),
@@ -79,7 +94,7 @@ CORE_RULES = _rules(
     ("AI Assistant", lambda hit: hit.medium == "ai-assistant" or _is("ai", hit)),
     ("Organic Search", lambda hit: _is("search", hit) or hit.medium == "organic"),
     ("Email", lambda hit: _is("email", hit) or bool(_EMAIL.search(hit.source) or _EMAIL.search(hit.medium))),
-    ("Referral", lambda hit: hit.medium in _REFERRAL_MEDIA),
+    ("Referral", lambda hit: hit.medium in _REFERRAL_MEDIA or _is_site(hit)),
     ("Affiliates", lambda hit: hit.medium in ("affiliate", "affiliates")),
     ("Audio", lambda hit: hit.medium == "audio"),
     ("SMS", lambda hit: hit.source == "sms" or hit.medium == "sms"),
@@ -103,7 +118,7 @@ def hit_of(origin: Origin) -> Hit:
         medium=origin.medium.lower(),
         campaign=origin.campaign,
         referrer_host=origin.referrer_host,
-        click_id=origin.click_id_name,
+        click_id=origin.click_id_name.lower(),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from coursesignal.tracking.click_ids import CLICK_IDS, ClickId, first_click_id
 from coursesignal.tracking.exclusions import brought_nobody
 from coursesignal.tracking.known_sources import Known, advertised, known_host, known_source
-from coursesignal.tracking.urls import host_of, parameters, path_of, without_www
+from coursesignal.tracking.urls import host_of, parameters, path_of, spelling, without_www
 
 MAX_VALUE = 512
 DIRECT = "direct"
@@ -23,6 +23,13 @@ _MEDIUM_OF_KIND = {
     "email": "email",
     "site": "referral",
 }
+_ALIASES = {
+    "source": ("htrafficsource", "utm_source_platform"),
+    "campaign": ("utm_id", "mtm_cid", "pk_cid"),
+    "content": ("el", "utm_creative_format"),
+    "term": ("mtm_keyword", "mtm_kwd", "pk_keyword", "pk_kwd"),
+}
+"""Other parameters that say what a UTM parameter says: Matomo's, Hyros's, and UTM's own newer ones."""
 _META_APPS = frozenset({"facebook", "instagram", "threads"})
 _NO_MEDIUM = frozenset({"", "(none)", "(not set)", "none"})
 
@@ -67,24 +74,27 @@ def read_origin(url: str, referrer: str, own_hosts: Sequence[str], counted: Coll
     given = parameters(url) if "=" in url else {}
     if not given and not referrer:
         return _DIRECT
-    return _combine(given, referrer)
+    return _combine(url, given, referrer)
 
 
-def _combine(given: Mapping[str, str], referrer: str) -> Origin:
+def _combine(url: str, given: Mapping[str, str], referrer: str) -> Origin:
     source, medium = _utm(given, "source").lower(), _utm(given, "medium").lower()
     campaign, content, term = _utm(given, "campaign"), _utm(given, "content"), _utm(given, "term")
     click = first_click_id(given)
     host = without_www(host_of(referrer))
     known = known_host(host, path_of(referrer)) if host else None
+    if source in ("", "(direct)") and (click is None or not click[1].paid):
+        alias = _alias(given)
+        source, medium = alias or source, medium or _medium_of_alias(alias, click)
     if source in ("", "(direct)") and medium in _NO_MEDIUM and not campaign and click is None:
-        source, medium = _from_referrer(given, host, known)
+        source, medium = _from_referrer(host, known)
     elif not source or source == "(direct)":
         source, medium = _fill_source(medium, click, host, known)
     elif not medium and click is not None:
         medium = _medium_of_same_place(source, click[1])
     if source in ("", DIRECT, "(direct)"):
         source, medium = (DIRECT, "") if medium in _NO_MEDIUM else (NOT_SET, medium)
-    name, value = _stored_click_id(given, click)
+    name, value = _stored_click_id(url, given, click)
     return Origin(source[:MAX_VALUE], medium[:MAX_VALUE], campaign, content, term, name, value, referrer, host)
 
 
@@ -94,17 +104,26 @@ def _utm(given: Mapping[str, str], what: str) -> str:
         value = given.get(prefix + what)
         if value:
             return value[:MAX_VALUE]
-    aliases = {"campaign": ("utm_id",), "term": ("mtm_keyword", "pk_keyword", "pk_kwd"), "source": ("htrafficsource",)}
-    return next((given[name][:MAX_VALUE] for name in aliases.get(what, ()) if given.get(name)), "")
+    return next((given[name][:MAX_VALUE] for name in _ALIASES.get(what, ()) if given.get(name)), "")
 
 
-def _from_referrer(given: Mapping[str, str], host: str, known: Known | None) -> tuple[str, str]:
-    """Source and medium when neither a UTM nor a click id says anything: ?ref= and its like, else the referrer."""
-    for name in ("ref", "source", "via"):
-        alias = given.get(name, "").lower()
-        if alias:
-            place = known_source(alias)
-            return alias, _MEDIUM_OF_KIND[place.kind] if place else "referral"
+def _alias(given: Mapping[str, str]) -> str:
+    """What ?ref= and its like name as the source; weaker than a UTM parameter and than the proof of an ad."""
+    return next((given[name].lower()[:MAX_VALUE] for name in ("ref", "source", "via") if given.get(name)), "")
+
+
+def _medium_of_alias(alias: str, click: tuple[str, ClickId] | None) -> str:
+    """How somebody came from a place that only a loose parameter names."""
+    if not alias:
+        return ""
+    if click is not None and (medium := _medium_of_same_place(alias, click[1])):
+        return medium
+    place = known_source(alias)
+    return _MEDIUM_OF_KIND[place.kind] if place else "referral"
+
+
+def _from_referrer(host: str, known: Known | None) -> tuple[str, str]:
+    """Source and medium when no parameter says anything."""
     if known is not None:
         return known.name, _MEDIUM_OF_KIND[known.kind]
     return (host, "referral") if host else (DIRECT, "")
@@ -130,15 +149,15 @@ def _medium_of_same_place(source: str, click: ClickId) -> str:
     return click.medium if same else ""
 
 
-def _stored_click_id(given: Mapping[str, str], click: tuple[str, ClickId] | None) -> tuple[str, str]:
-    """Name and value to keep, the value exactly as it came; a value that identifies a person is not kept."""
+def _stored_click_id(url: str, given: Mapping[str, str], click: tuple[str, ClickId] | None) -> tuple[str, str]:
+    """Name and value to keep, exactly as they came; a value that identifies a person is not kept."""
     if click is None:
         return "", ""
     name, click_id = click
-    return name, "" if click_id.personal else given[name][:MAX_VALUE]
+    return spelling(url, name), "" if click_id.personal else given[name][:MAX_VALUE]
 
 
 def is_paid_click(click_id_name: str) -> bool:
     """Whether this click id alone proves an ad."""
-    click_id = CLICK_IDS.get(click_id_name)
+    click_id = CLICK_IDS.get(click_id_name.lower())
     return click_id is not None and click_id.paid

@@ -150,7 +150,7 @@ def _origin(row: Any, exclusions: Exclusions) -> Origin:
     if not referrer or not host_of(referrer):
         return stored
     nobody = brought_nobody(referrer, host_of(row["seen_url"]), exclusions.own, exclusions.counted)
-    known = CLICK_IDS.get(stored.click_id_name)
+    known = CLICK_IDS.get(stored.click_id_name.lower())
     if nobody == (stored.referrer == "") or (known is not None and known.personal):
         return stored  # what a personal id said is not in the stored address any more
     return read_origin(row["seen_url"], referrer, exclusions.own, exclusions.counted)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
@@ -12,9 +13,30 @@ from coursesignal.tracking.data import sections
 
 MAX_PARAMETERS = 200
 
-PERSONAL_PARAMETERS = frozenset({"mc_eid", "_kx", "_hsenc", "ck_subscriber_id", "email", "e-mail", "email_address"})
+PERSONAL_PARAMETERS = frozenset(
+    {
+        "mc_eid", "_kx", "_hsenc", "ck_subscriber_id", "email", "e-mail", "email_address", "mkt_tok", "vero_id", "__s",
+        "ml_subscriber", "ml_subscriber_hash", "oly_enc_id", "oly_anon_id", "subscriber_id",
+    }
+)  # fmt: skip
 """Parameters that identify a person: stripped from stored addresses."""
-_MARKERS = ("mc_eid", "_kx", "_hsenc", "ck_subscriber_id", "mail", "MAIL", "Mail")
+_MARKERS = (
+    "mc_eid",
+    "_kx",
+    "_hsenc",
+    "mail",
+    "mkt_tok",
+    "vero_id",
+    "__s",
+    "subscriber",
+    "oly_",
+    "@",
+    "%40",
+    "%5f",
+    "%6",
+)
+"""Lower-case text without which an address holds nothing personal: most are told at a glance."""
+_ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/.]{2,}")
 _SHARED_SUFFIXES = frozenset(ending for endings in sections("shared_suffixes.txt").values() for ending in endings)
 
 
@@ -66,16 +88,32 @@ def parameters(url: str) -> Mapping[str, str]:
 
 
 def strip_personal(url: str) -> str:
-    """The address without parameters that identify a person; untouched, byte for byte, when it has none."""
-    if not any(name in url for name in _MARKERS):
+    """The address without parameters that identify a person or hold an e-mail address; the rest stays byte for byte."""
+    lowered = url.lower()
+    if not any(marker in lowered for marker in _MARKERS):
         return url
-    try:
-        parts = urlsplit(url)
-        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
-    except ValueError:
-        return url
-    kept = [(name, value) for name, value in pairs if name.lower() not in PERSONAL_PARAMETERS]
-    return url if len(kept) == len(pairs) else parts._replace(query=urlencode(kept)).geturl()
+    rest, hash_sign, fragment = url.partition("#")
+    path, question_mark, query = rest.partition("?")
+    kept = _impersonal(query)
+    address = path + (question_mark if kept or not query else "") + kept
+    return address + hash_sign + (_impersonal(fragment) if "=" in fragment else fragment)
+
+
+def _impersonal(query: str) -> str:
+    """The query's parameters that say nothing about who somebody is, as they were written."""
+    return "&".join(pair for pair in query.split("&") if not _is_personal(pair))
+
+
+def _is_personal(pair: str) -> bool:
+    name, _, value = pair.partition("=")
+    name = unquote_plus(name.rpartition("?")[2]).strip().lower()
+    return name in PERSONAL_PARAMETERS or bool(_ADDRESS.search(unquote_plus(value)))
+
+
+def spelling(url: str, name: str) -> str:
+    """How the address writes a parameter that is ``name`` in lower case."""
+    found = re.search(rf"[?&#]({re.escape(name)})=", url, re.IGNORECASE)
+    return found[1] if found else name
 
 
 @cache
