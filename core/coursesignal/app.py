@@ -18,6 +18,7 @@ from coursesignal import __version__
 from coursesignal.analytics.goal_routes import ROUTES as GOALS
 from coursesignal.analytics.insight_routes import ROUTES as INSIGHTS
 from coursesignal.analytics.routes import ROUTES as ANALYTICS
+from coursesignal.analytics.self_reported_routes import ROUTES as SELF_REPORTED
 from coursesignal.auth.access import check_routes, guard, provide_caller, provide_tenant
 from coursesignal.auth.pages import ROUTES as PAGES
 from coursesignal.auth.routes import ROUTES as AUTH
@@ -101,7 +102,8 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
     areas = (
-        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, GOALS, PRIVACY, JOBS, PLUGINS, HEALTH, METRICS,
+        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, GOALS, SELF_REPORTED, PRIVACY,
+        JOBS, PLUGINS, HEALTH, METRICS,
     )  # fmt: skip
     for area in areas:
         routes.extend(area)

@@ -282,6 +282,18 @@ class ModelCredits(Report, frozen=True, kw_only=True):
     touches: tuple[TouchCredit, ...]
 
 
+class PurchaseClaim(Report, frozen=True, kw_only=True):
+    """What the buyer, their coupon or the platform says of where the sale came from; never a touch, and credited nothing."""
+
+    kind: Literal["survey", "coupon", "platform"]
+    source: str
+    answer: str
+    """As it was said."""
+    evidence: str
+    """"api", "event", "coupon", or the platform that told it."""
+    occurred_at: datetime
+
+
 class PurchaseDetail(PurchaseLine, frozen=True, kw_only=True):
     """One purchase with all that explains its numbers."""
 
@@ -296,6 +308,7 @@ class PurchaseDetail(PurchaseLine, frozen=True, kw_only=True):
     person: PersonLine | None
     lookback_days: int
     path: tuple[PathTouch, ...]
+    claims: tuple[PurchaseClaim, ...] = ()
     credits: tuple[ModelCredits, ...]
 
 

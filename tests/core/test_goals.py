@@ -185,3 +185,8 @@ async def test_stars_are_the_only_wildcards_and_hostile_texts_stay_texts(site: S
     await site.run_jobs()
     assert counts(await site.row(literal))[:2] == (1, 1)
     assert [row["name"] for row in (await site.report())["rows"]][1:] == HOSTILE
+    csv = await site.http.get("/api/analytics/export", params={"report": "goals"}, headers=site.tenant.headers)
+    assert csv.status_code == 200, csv.text
+    lines = csv.text.splitlines()
+    assert len(lines) >= 6
+    assert not any(line.lstrip('"').startswith(("=", "@")) for line in lines)

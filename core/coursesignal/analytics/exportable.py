@@ -13,10 +13,13 @@ from coursesignal.analytics import cohorts, lifetime, purchases, reconciliation,
 from coursesignal.analytics.compare import By, compare
 from coursesignal.analytics.daily import by_day
 from coursesignal.analytics.flatten import UNATTRIBUTED, Cell, table
+from coursesignal.analytics.goal_report import lines as goal_lines
+from coursesignal.analytics.goal_report import report as goal_report
 from coursesignal.analytics.ledger import EVERYTHING, Row, ledger
 from coursesignal.analytics.months import Interval, fitting
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.schemas import Ledger, LedgerLine
+from coursesignal.analytics.self_reported import self_reported
 from coursesignal.currency import decimal_amount
 from coursesignal.errors import FieldError, Invalid
 
@@ -142,6 +145,14 @@ async def _new_returning(about: Reading, query: Query) -> msgspec.Struct:
     return await returning.new_and_returning(about, cast(Interval, asked))
 
 
+async def _goals(about: Reading, query: Query) -> msgspec.Struct:
+    return await goal_report(about)
+
+
+async def _self_reported(about: Reading, query: Query) -> msgspec.Struct:
+    return await self_reported(about)
+
+
 def _credits(report: msgspec.Struct) -> list[Sequence[Cell]]:
     """One line per credit, and one for what a purchase has unattributed: ``amount`` adds up to the net revenue, or to the row."""
     assert isinstance(report, Ledger)
@@ -187,6 +198,8 @@ EXPORTABLE: Mapping[str, Exportable] = {
     "cohorts": Exportable(_cohorts),
     "new-returning": Exportable(_new_returning),
     "new-returning-intervals": Exportable(_new_returning, main="intervals"),
+    "goals": Exportable(_goals, lines=goal_lines),
+    "self-reported": Exportable(_self_reported),
 }
 """A new report is one line here."""
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from coursesignal.analytics.figures import percent
+from coursesignal.analytics.flatten import Cell
 from coursesignal.analytics.goal_schemas import GoalOut, GoalReport, GoalRow, GoalSource
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.visitors import Audience, audience_by_source, count_visitors
@@ -132,3 +135,17 @@ def _by_source(end: str, ways: Sequence[Any], seen: Mapping[tuple[str, ...], Aud
             )
         )  # fmt: skip
     return sorted(rows, key=lambda row: (-row.conversions, row.source))
+
+
+def lines(answer: msgspec.Struct) -> list[Sequence[Cell]]:
+    """The report as a table: a line per goal, then one per source and end of the way."""
+    assert isinstance(answer, GoalReport)
+    table: list[Sequence[Cell]] = [
+        ("goal", "kind", "target", "touch", "source", "channel", "visitors", "conversions", "completions", "rate")
+    ]
+    for row in answer.rows:
+        goal = (row.name, row.kind, row.target)
+        table.append((*goal, "", "", "", row.visitors, row.conversions, row.completions, row.rate))
+        for touch, sources in (("first", row.first_touch), ("last", row.last_touch)):
+            table += [(*goal, touch, s.source, s.channel, s.visitors, s.conversions, None, s.rate) for s in sources]
+    return table

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from coursesignal.analytics import claims
 from coursesignal.analytics.purchases import LINE_COLUMNS, TOP_TOUCH, line_fields
 from coursesignal.analytics.reading import Reading
 from coursesignal.attribution.paths import CLOSES_AT
@@ -87,6 +88,7 @@ async def purchase(reading: Reading, purchase_id: UUID, models: Mapping[str, Att
         person=await _person(reading, row["person_id"]),
         lookback_days=reading.lookback_days,
         path=await _path(reading, row["person_id"], row["purchased_at"]),
+        claims=await claims.of_purchase(reading, purchase_id),
         credits=await _credits(reading, purchase_id, charges, models),
     )
 

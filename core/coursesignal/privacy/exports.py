@@ -13,7 +13,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from coursesignal.analytics.export import Cell, to_csv
+from coursesignal.analytics.export import to_csv
+from coursesignal.analytics.flatten import Cell
 from coursesignal.auth.callers import Caller
 from coursesignal.db.engine import Database
 from coursesignal.db.ids import uuid7

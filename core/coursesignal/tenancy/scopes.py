@@ -13,6 +13,7 @@ CORE_SCOPES = (
     "analytics:write",
     "connections:read",
     "connections:write",
+    "people:write",
     "plugins:read",
     "plugins:write",
     "tenant:read",

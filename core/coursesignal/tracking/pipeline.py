@@ -21,6 +21,7 @@ from coursesignal.tracking.claiming import (
     set_bots_aside,
     strip_addresses,
 )
+from coursesignal.tracking.claims import note_claims
 from coursesignal.tracking.following import announce, count_drops, identify, mark_opt_ins, wait_for_ledger
 from coursesignal.tracking.forgetting import forget_erased
 from coursesignal.tracking.goals import reach_goals
@@ -55,6 +56,7 @@ STEPS: tuple[Step, ...] = (
     store_touches,
     mark_processed,
     reach_goals,
+    note_claims,
     mark_opt_ins,
     identify,
     count_drops,
