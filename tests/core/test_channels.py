@@ -7,6 +7,7 @@ import pytest
 from coursesignal.plugin import ChannelRule, Hit
 from coursesignal.tracking.channels import UNASSIGNED, channel_of, hit_of, is_paid
 from coursesignal.tracking.origins import Origin, read_origin
+from coursesignal.tracking.urls import registrable, strip_personal
 
 PAGE = "https://www.example.com/courses"
 
@@ -75,6 +76,44 @@ def channel(query: str = "", referrer: str = "") -> str:
         ("?utm_source=firebase", "", "Mobile Push"),
         ("?utm_source=partner&utm_medium=collab", "", UNASSIGNED),
         ("?utm_medium=cpc", "", "Paid Other"),
+        ("?utm_campaign=Cross-Network", "", "Cross-network"),
+        ("?utm_campaign=shop", "", "Organic Shopping"),
+        ("?utm_medium=paid", "https://duckduckgo.com/", "Paid Search"),
+        ("?utm_medium=paid", "https://www.tiktok.com/", "Paid Social"),
+        ("?utm_source=GOOGLE&utm_medium=CPC", "", "Paid Search"),
+        ("?utm_source=google&utm_medium=display&gclid=1", "", "Display"),
+        ("?utm_source=xing", "", "Organic Social"),
+        ("?utm_source=Hacker%20News", "", "Organic Social"),
+        ("?utm_source=microsoft%20teams", "", "Organic Social"),
+        ("?utm_source=bilibili.com", "", "Organic Video"),
+        ("?utm_source=aliexpress", "", "Organic Shopping"),
+        ("?utm_source=rakuten.co.jp", "", "Organic Search"),
+        ("?utm_source=wikipedia", "", "Referral"),
+        ("?utm_source=list&utm_medium=e%20mail", "", "Email"),
+        ("?utm_source=app&utm_medium=mobile_notification", "", "Mobile Push"),
+        ("", "https://www.google.com.au/", "Organic Search"),
+        ("", "https://www.google.de/imgres?q=x", "Organic Search"),
+        ("", "https://uk.search.yahoo.com/search", "Organic Search"),
+        ("", "https://yandex.kz/search", "Organic Search"),
+        ("", "https://search.marginalia.nu/search", "Organic Search"),
+        ("", "https://go.mail.ru/search?q=x", "Organic Search"),
+        ("", "https://away.vk.com/away.php", "Organic Social"),
+        ("", "https://www.pinterest.hu/", "Organic Social"),
+        ("", "https://chaos.social/@pat", "Organic Social"),
+        ("", "https://mastodon.example.org/", "Organic Social"),
+        ("", "https://statics.teams.cdn.office.net/", "Organic Social"),
+        ("", "https://en.m.wikipedia.org/wiki/Drawing", "Referral"),
+        ("", "https://www.amazon.pl/", "Organic Shopping"),
+        ("", "https://amazon.evil.example/", "Referral"),
+        ("", "https://finance.yahoo.com/", "Referral"),
+        ("", "https://mail.yahoo.com/d/folders/1", "Email"),
+        ("", "https://webmail.example.org/", "Email"),
+        ("", "https://orange.fr/webmail/fr_FR/read.html", "Email"),
+        ("", "https://pplx.ai/x", "AI Assistant"),
+        ("", "https://character.ai/chat", "AI Assistant"),
+        ("", "android-app://com.slack/", "Organic Social"),
+        ("", "android-app://com.microsoft.copilot/", "AI Assistant"),
+        ("", "android-app://org.example.reader/", "Referral"),
     ],
 )
 def test_every_kind_of_visit_lands_in_its_channel(query: str, referrer: str, expected: str) -> None:
@@ -102,6 +141,16 @@ def test_every_kind_of_visit_lands_in_its_channel(query: str, referrer: str, exp
         ("?mc_cid=1", "", "mailchimp", "email", "Email"),
         ("?_kx=1", "", "klaviyo", "email", "Email"),
         ("?irclickid=1", "", "impact", "affiliate", "Affiliates"),
+        ("?gbraid=1", "", "google", "cpc", "Paid Search"),
+        ("?gad_source=1&gad_campaignid=2", "", "google", "cpc", "Paid Search"),
+        ("?qclid=1", "", "quora", "cpc", "Paid Social"),
+        ("?yclid=1", "", "yandex", "cpc", "Paid Search"),
+        ("?obclid=1", "", "outbrain", "display", "Display"),
+        ("?tblci=1", "", "taboola", "display", "Display"),
+        ("?s_kwcid=1", "", "adobe", "cpc", "Paid Other"),
+        ("?sscid=1", "", "shareasale", "affiliate", "Affiliates"),
+        ("?_hsmi=1", "", "hubspot", "email", "Email"),
+        ("?ck_subscriber_id=1", "", "kit", "email", "Email"),
     ],
 )
 def test_a_click_id_says_where_the_click_came_from(
@@ -130,6 +179,52 @@ def test_click_ids_and_campaigns_keep_their_case_while_sources_do_not() -> None:
     origin = visit("?utm_source=YouTube&utm_medium=Video&utm_campaign=Spring%20LAUNCH&gclid=AbC-dEf_9")
     assert (origin.source, origin.medium) == ("youtube", "video")
     assert (origin.campaign, origin.click_id) == ("Spring LAUNCH", "AbC-dEf_9")
+
+
+@pytest.mark.parametrize("name", ["ScCid", "GCLID", "msclkid"])
+def test_a_click_ids_name_is_kept_as_it_was_written(name: str) -> None:
+    origin = visit(f"?page=2&{name}=AbC_1#top")
+    assert (origin.click_id_name, origin.click_id) == (name, "AbC_1")
+    assert is_paid(hit_of(origin))
+
+
+def test_other_names_of_campaign_content_and_term_are_understood() -> None:
+    origin = visit("?utm_source=partner&utm_id=42&el=Banner-3&mtm_kwd=how%20to%20draw")
+    assert (origin.campaign, origin.content, origin.term) == ("42", "Banner-3", "how to draw")
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("https://example.com/?a=1&mc_eid=p&b=%20", "https://example.com/?a=1&b=%20"),
+        ("https://example.com/?MC_EID=p", "https://example.com/"),
+        ("https://example.com/?mc%5Feid=p&x", "https://example.com/?x"),
+        ("https://example.com/#a=1&_kx=p", "https://example.com/#a=1"),
+        ("https://example.com/?to=pat%40example.com&a=1", "https://example.com/?a=1"),
+        ("https://example.com/?mkt_tok=p&" + "&".join(f"a{n}=1" for n in range(300)),
+         "https://example.com/?" + "&".join(f"a{n}=1" for n in range(300))),
+        ("https://example.com/@pat/?q=caf%C3%A9&utm_content=@pat", "https://example.com/@pat/?q=caf%C3%A9&utm_content=@pat"),
+    ],
+)  # fmt: skip
+def test_what_names_a_person_is_stripped_and_the_rest_stays_byte_for_byte(url: str, stored: str) -> None:
+    assert strip_personal(url) == stored
+
+
+@pytest.mark.parametrize(
+    ("host", "owner"),
+    [
+        ("shop.example.co.uk", "example.co.uk"),
+        ("a.b.example.com", "example.com"),
+        ("me.github.io", "me.github.io"),
+        ("x.me.substack.com", "me.substack.com"),
+        ("pat.mykajabi.com", "pat.mykajabi.com"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost"),
+        ("shop.example.公司.cn", "example.公司.cn"),
+    ],
+)
+def test_an_owners_part_of_a_host_follows_the_public_suffix_list(host: str, owner: str) -> None:
+    assert registrable(host) == owner
 
 
 def test_ids_that_identify_a_person_are_evidence_and_are_not_kept() -> None:
@@ -180,6 +275,12 @@ def test_two_shops_on_shared_hosting_are_two_owners() -> None:
         ("?mtm_source=partner&mtm_medium=link", "partner", "link"),
         ("?pk_source=partner&pk_medium=link", "partner", "link"),
         ("#utm_source=partner&utm_medium=link", "partner", "link"),
+        ("?htrafficsource=YouTube", "youtube", ""),
+        ("?utm_source_platform=Google%20Ads", "google ads", ""),
+        ("?via=jane&fbclid=1", "jane", "referral"),
+        ("?ref=fb&fbclid=1", "fb", "social"),
+        ("?ref=footer&gclid=1", "google", "cpc"),
+        ("?utm_source=partner&ref=other", "partner", ""),
     ],
 )
 def test_other_spellings_of_a_source_are_understood(query: str, source: str, medium: str) -> None:

@@ -37,7 +37,7 @@ _BROWSERS = {
     "Chromium": "Chrome",
     "Other": "",
 }
-_VARIANT = re.compile(r"^Mobile | (?:Mobile(?: WebView)?|iOS|WebView|Mini)$")
+_VARIANT = re.compile(r"^Mobile |(?: (?:Mobile|iOS|WebView|Mini))+$")
 _CONSOLE = re.compile(r"PlayStation|Xbox|Nintendo", re.IGNORECASE)
 _TELEVISION = re.compile(
     r"smart-?tv|smarttv|\bTV\b|HbbTV|AppleTV|GoogleTV|BRAVIA|\bAFT[A-Z]|\bRoku|CrKey|NetCast|Web0S|VIDAA|Tizen.*\bTV|DTV",

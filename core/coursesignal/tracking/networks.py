@@ -64,10 +64,10 @@ def _opened(path: Path | None, setting: str) -> maxminddb.Reader | None:
 
 
 def _found(reader: maxminddb.Reader, address: Any) -> Mapping[str, Any]:
-    """The file's record of the address; a file of IPv4 knows no other."""
+    """The file's record of the address; a file of IPv4 knows no other, and a damaged one costs a country, not an event."""
     try:
         record = reader.get(address)
-    except ValueError:
+    except (ValueError, maxminddb.InvalidDatabaseError):
         return {}
     return record if isinstance(record, dict) else {}
 
