@@ -21,6 +21,7 @@ CONTROL_PLANE = {
     "rate_limits": "counters by bucket",
     "mails": "sealed mails, some before there is a tenant",
     "cron_runs": "one run per due time of the installation",
+    "cookieless_salts": "one salt a day for the whole installation",
     "saq_jobs": "the queue's slips: ids and lease tokens of outbox rows",
     "saq_stats": "what each worker's queue says of itself",
     "migration": "Piccolo's record of migrations",

@@ -22,6 +22,8 @@ SPENT = (
     delete from cron_runs r where due_at < now() - interval '30 days'
         and exists (select 1 from cron_runs later where later.name = r.name and later.due_at > r.due_at)
     """,
+    # A salt serves its day, in UTC, and an hour for clocks that are slow.
+    "delete from cookieless_salts where day < (now() at time zone 'UTC' - interval '1 hour')::date",
     "delete from auth_tokens where expires_at < now() - interval '7 days'",
     "delete from mails where status <> 'pending' and created_at < now() - interval '90 days'",
 )

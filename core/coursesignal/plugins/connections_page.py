@@ -119,7 +119,7 @@ async def _connections(
         "connections.html",
         tenant=tenant,
         tracking=tracking,
-        snippet=script.snippet(host.settings.base_url, site.site_key),
+        snippet=script.snippet(host.settings.base_url, site),
         instructions=script.INSTRUCTIONS,
         platforms=platforms,
         moment=moment_of(tenant),

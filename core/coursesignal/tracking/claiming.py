@@ -58,10 +58,11 @@ async def _read_settings(conn: Connection, batch: Batch) -> None:
     batch.time_zone, batch.count_automation = tenant["time_zone"], tenant["count_automation"]
     own = await rules_in_force(conn, batch.tenant_id)
     batch.rules = (*own.channel_rules, *batch.rules)
-    sites = await conn.fetch("select id, allowed_hosts from sites where tenant_id = $1", batch.tenant_id)
+    sites = await conn.fetch(
+        "select id, allowed_hosts || linked_hosts as own_hosts from sites where tenant_id = $1", batch.tenant_id
+    )
     batch.exclusions = {
-        site["id"]: Exclusions((*site["allowed_hosts"], *own.excluded_referrers), own.counted_referrers)
-        for site in sites
+        site["id"]: Exclusions((*site["own_hosts"], *own.excluded_referrers), own.counted_referrers) for site in sites
     }
 
 

@@ -21,10 +21,12 @@ from coursesignal.settings import Settings
 from coursesignal.tracking import script
 from coursesignal.tracking.bucket import TokenBuckets
 from coursesignal.tracking.commit import GroupCommit
-from coursesignal.tracking.intake import Sender, Site, parse, stamp, utc_now
+from coursesignal.tracking.intake import Sender, Site, Stamped, parse, stamp, utc_now
+from coursesignal.tracking.links import MARK
+from coursesignal.tracking.modes import Adjusted, Modes
 from coursesignal.tracking.networks import Networks
 from coursesignal.tracking.reasons import DropReason
-from coursesignal.tracking.schemas import CollectOut
+from coursesignal.tracking.schemas import CollectOut, CollectToldOut
 from coursesignal.tracking.sitecache import SiteCache
 from coursesignal.tracking.urls import host_of
 from coursesignal.tracking.wire import (
@@ -77,6 +79,7 @@ class CollectApp:
         self._commit = GroupCommit(database)
         self._buckets = TokenBuckets(settings.collect_rate)
         self._ip_key = keys.hash_key[:64]
+        self._modes = Modes(database, keys)
         self._networks = Networks(settings.geoip_database, settings.asn_database)
         self._doors: dict[str, Callable[[Scope, Receive, Send], Awaitable[None]]] = {
             EVENT_PATH: self._event,
@@ -143,10 +146,17 @@ class CollectApp:
             return _encode(CollectOut(len(events)))
         self._spend(site)
         sender = Sender(user_agent, self._ip_hash(scope, site), origin, self._networks.of(_address(scope)))
-        found = stamp(submission, events, site, sender, utc_now(), may_hold_nul=b"\\u0000" in body)
+        now = utc_now()
+        adjusted: Adjusted | None = None
+        if site.cookieless or site.linked_hosts or MARK in body:
+            adjusted = await self._modes.adjust(submission, events, site, sender, _address(scope), now)
+            submission, events, sender = adjusted.submission, adjusted.events, adjusted.sender
+        found = stamp(submission, events, site, sender, now, may_hold_nul=b"\\u0000" in body)
         counted = [(site, drop.reason) for drop in found.dropped] + [(site, reason.value) for reason in found.corrected]
+        if adjusted is not None and adjusted.ignored is not None:
+            counted.append((site, adjusted.ignored.value))
         await self._commit.store(found.rows, counted)
-        return _encode(CollectOut(len(found.rows), tuple(found.dropped)))
+        return _encode(_answer(found, adjusted))
 
     def _spend(self, site: Site) -> None:
         """Let the request pass within the site's rate, or count it and raise RateLimited."""
@@ -159,6 +169,12 @@ class CollectApp:
         """The address is never stored: a keyed hash of it is, another in every tenant."""
         address = _address(scope)
         return hashlib.blake2b(address.encode() + site.tenant_id.bytes, key=self._ip_key, digest_size=16).digest()
+
+
+def _answer(found: Stamped, adjusted: Adjusted | None) -> CollectOut:
+    if adjusted is None:
+        return CollectOut(len(found.rows), tuple(found.dropped))
+    return CollectToldOut(len(found.rows), tuple(found.dropped), adjusted.visitor_id, adjusted.link, adjusted.hosts)
 
 
 def _address(scope: Scope) -> str:

@@ -41,7 +41,7 @@ Row = tuple[
     str | None,
     str | None,
     str,
-    bytes,
+    bytes | None,
     str | None,
     bool | None,
 ]
@@ -60,6 +60,8 @@ class Site:
     tenant_id: UUID
     id: UUID
     allowed_hosts: tuple[str, ...]
+    linked_hosts: tuple[str, ...] = ()
+    cookieless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Sender:
     """Who sent the request, as far as it is kept."""
 
     user_agent: str
-    ip_hash: bytes
+    ip_hash: bytes | None
     origin_host: str
     network: Network = UNKNOWN
 

@@ -17,6 +17,11 @@ class Site(Table, tablename="sites", db=ENGINE):
     public_key = Text()
     name = Text()
     allowed_hosts = Array(base_column=Text())
+    linked_hosts = Array(base_column=Text())
+    consent_first = Boolean()
+    cookieless = Boolean()
+    outbound_links = Boolean()
+    form_emails = Boolean()
     created_at = Timestamptz()
     revoked_at = Timestamptz(null=True, default=None)
 

@@ -34,6 +34,17 @@ class DropReason(StrEnum):
     """The user agent says it is a crawler; found by the pipeline, after the event was acknowledged."""
 
 
+class IgnoredLink(StrEnum):
+    """Why a visitor parameter from another domain was not believed; the events themselves are stored."""
+
+    FORGED = "link-forged"
+    """It is not signed by this installation, or was changed."""
+    FOREIGN = "link-foreign"
+    """It was made for another tenant."""
+    EXPIRED = "link-expired"
+    """It was followed more than two hours after it was made."""
+
+
 class Correction(StrEnum):
     """Why an event is stored with another time than it gave; counted beside the drops."""
 

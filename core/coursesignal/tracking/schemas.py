@@ -54,8 +54,17 @@ class CollectOut(msgspec.Struct, frozen=True):
     dropped: tuple[Dropped, ...] = ()
 
 
+class CollectToldOut(CollectOut, frozen=True, rename="camel"):
+    """The same, and what the tracker needs besides: the visitor id to go on with, and the parameter for links to some hosts."""
+
+    visitor_id: UUID | UnsetType = UNSET
+    link: str | UnsetType = UNSET
+    hosts: str | UnsetType = UNSET
+    """A regular expression."""
+
+
 class ScriptInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How a site's tracking is doing; ``dropped`` and ``corrected`` count the last seven days by reason."""
+    """How a site's tracking is doing; ``dropped``, ``corrected`` and ``ignoredLinks`` count the last seven days by reason."""
 
     site_key: str
     script_url: str
@@ -64,6 +73,7 @@ class ScriptInfo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     dropped: dict[str, int]
     last_event_at: datetime | None = None
     corrected: dict[str, int] = {}
+    ignored_links: dict[str, int] = {}
 
 
 class Instructions(msgspec.Struct, frozen=True):
@@ -89,6 +99,11 @@ class SiteOut(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     site_key: str
     allowed_hosts: list[str]
+    linked_hosts: list[str]
+    consent_first: bool
+    cookieless: bool
+    outbound_links: bool
+    form_emails: bool
     created_at: datetime
     revoked_at: datetime | None
 
@@ -105,11 +120,30 @@ HostList = Annotated[
 ]
 
 
+LinkedHosts = Annotated[
+    list[str],
+    Meta(
+        max_length=50,
+        description="Your other domains, such as the one your checkout is on; each includes its subdomains. "
+        "Links and forms that lead there carry the visitor along.",
+    ),
+]
+ConsentFirst = Annotated[bool, Meta(description="Nothing is kept or sent before CourseSignal.consent().")]
+Cookieless = Annotated[bool, Meta(description="Nothing is kept in the browser; a visitor is known for a day.")]
+OutboundLinks = Annotated[bool, Meta(description="Clicks on links to other websites become events named outbound.")]
+FormEmails = Annotated[bool, Meta(description="The e-mail address in a form that is submitted identifies the visitor.")]
+
+
 class SiteIn(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A website to add."""
 
     name: SiteName
     allowed_hosts: HostList = []
+    linked_hosts: LinkedHosts = []
+    consent_first: ConsentFirst = False
+    cookieless: Cookieless = False
+    outbound_links: OutboundLinks = False
+    form_emails: FormEmails = False
 
 
 class SiteChange(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -117,4 +151,9 @@ class SiteChange(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
 
     name: SiteName | UnsetType = UNSET
     allowed_hosts: HostList | UnsetType = UNSET
+    linked_hosts: LinkedHosts | UnsetType = UNSET
+    consent_first: ConsentFirst | UnsetType = UNSET
+    cookieless: Cookieless | UnsetType = UNSET
+    outbound_links: OutboundLinks | UnsetType = UNSET
+    form_emails: FormEmails | UnsetType = UNSET
     rotate_key: bool = False

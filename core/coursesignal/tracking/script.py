@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from coursesignal.errors import ConfigurationError
-from coursesignal.tracking.schemas import Instructions
+from coursesignal.tracking.schemas import Instructions, SiteOut
 
 
 def _built() -> bytes:
@@ -30,9 +30,21 @@ def script_url(base_url: str) -> str:
     return f"{base_url}/t.js"
 
 
-def snippet(base_url: str, site_key: str) -> str:
+def snippet(base_url: str, site: SiteOut) -> str:
     """The one line a creator pastes."""
-    return f'<script async src="{escape(script_url(base_url))}" data-site="{escape(site_key)}"></script>'
+    said = flags(site.consent_first, site.cookieless, site.outbound_links, site.form_emails)
+    return f'<script async src="{escape(script_url(base_url))}" data-site="{escape(site.site_key)}"{said}></script>'
+
+
+def flags(consent_first: bool, cookieless: bool, outbound_links: bool, form_emails: bool) -> str:
+    """The attributes that tell the tracker a site's settings, each with a space before it."""
+    told = {
+        "data-consent": consent_first,
+        "data-cookieless": cookieless,
+        "data-outbound": outbound_links,
+        "data-forms": form_emails,
+    }
+    return "".join(f" {name}" for name, is_set in told.items() if is_set)
 
 
 INSTRUCTIONS = Instructions(

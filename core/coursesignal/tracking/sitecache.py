@@ -43,8 +43,12 @@ class SiteCache:
             raise Busy(retry_after_s=2) from error
         finally:
             self._running.pop(key, None)
-        site = None if row is None else Site(row["tenant_id"], row["id"], tuple(row["allowed_hosts"]))
+        site = None if row is None else _site(row)
         if len(self._known) >= MAX_ENTRIES:
             self._known.clear()
         self._known[key] = (asyncio.get_running_loop().time() + TTL_S, site)
         return site
+
+
+def _site(row: asyncpg.Record) -> Site:
+    return Site(row["tenant_id"], row["id"], tuple(row["allowed_hosts"]), tuple(row["linked_hosts"]), row["cookieless"])

@@ -5,27 +5,35 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET
 
+from coursesignal.auth.callers import Caller
 from coursesignal.errors import FieldError, Invalid, NotFound
+from coursesignal.tenancy import audit
 from coursesignal.tracking.batch import Connection
 from coursesignal.tracking.schemas import SiteChange, SiteIn, SiteOut
 
 KEY_BYTES = 18
-_LIST = """
-select id, name, public_key, allowed_hosts, created_at, revoked_at from sites where tenant_id = $1 order by created_at, id
-"""
-_ADD = """
-insert into sites (tenant_id, public_key, name, allowed_hosts) values ($1, $2, $3, $4)
-returning id, name, public_key, allowed_hosts, created_at, revoked_at
-"""
-_CHANGE = """
-update sites set name = coalesce($3, name), allowed_hosts = coalesce($4, allowed_hosts), public_key = coalesce($5, public_key)
+FLAGS = ("consent_first", "cookieless", "outbound_links", "form_emails")
+_COLUMNS = f"id, name, public_key, allowed_hosts, linked_hosts, {', '.join(FLAGS)}, created_at, revoked_at"
+_LIST = f"select {_COLUMNS} from sites where tenant_id = $1 order by created_at, id"  # noqa: S608
+_ADD = f"""
+insert into sites (tenant_id, public_key, name, allowed_hosts, linked_hosts, {", ".join(FLAGS)})
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+returning {_COLUMNS}
+"""  # noqa: S608
+_CHANGE = f"""
+update sites set name = coalesce($3, name), public_key = coalesce($4, public_key),
+    allowed_hosts = coalesce($5, allowed_hosts), linked_hosts = coalesce($6, linked_hosts),
+    consent_first = coalesce($7, consent_first), cookieless = coalesce($8, cookieless),
+    outbound_links = coalesce($9, outbound_links), form_emails = coalesce($10, form_emails)
 where tenant_id = $1 and id = $2 and revoked_at is null
-returning id, name, public_key, allowed_hosts, created_at, revoked_at
-"""
+returning {_COLUMNS}
+"""  # noqa: S608
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -35,51 +43,78 @@ async def list_sites(conn: Connection, tenant_id: UUID) -> list[SiteOut]:
     return [SiteOut(*row) for row in rows]
 
 
+async def find_site(conn: Connection, tenant_id: UUID, site_id: UUID) -> SiteOut:
+    """One of the tenant's sites; raises NotFound for one that is revoked too."""
+    for site in await list_sites(conn, tenant_id):
+        if site.id == site_id and site.revoked_at is None:
+            return site
+    raise NotFound
+
+
 async def default_site(conn: Connection, tenant_id: UUID) -> SiteOut:
     """The tenant's oldest active site; made now when there is none, once however many ask."""
     await conn.execute("select pg_advisory_xact_lock(hashtextextended('site of ' || $1::text, 0))", str(tenant_id))
     for site in await list_sites(conn, tenant_id):
         if site.revoked_at is None:
             return site
-    return await add_site(conn, tenant_id, SiteIn("My website"))
+    return await _insert(conn, tenant_id, SiteIn("My website"))
 
 
-async def add_site(conn: Connection, tenant_id: UUID, wanted: SiteIn) -> SiteOut:
+async def add_site(conn: Connection, tenant_id: UUID, caller: Caller, wanted: SiteIn) -> SiteOut:
     """A new site with a key of its own; raises Invalid for what is no host name."""
-    row = await conn.fetchrow(
-        _ADD,
-        tenant_id,
-        new_key(),
-        wanted.name,
-        host_names(wanted.allowed_hosts),
-    )
-    return SiteOut(*row)
+    site = await _insert(conn, tenant_id, wanted)
+    await audit.record(conn, tenant_id, caller, "site.added", site.name, _told(wanted))
+    return site
 
 
-async def change_site(conn: Connection, tenant_id: UUID, site_id: UUID, change: SiteChange) -> SiteOut:
+async def change_site(conn: Connection, tenant_id: UUID, caller: Caller, site_id: UUID, change: SiteChange) -> SiteOut:
     """Apply what ``change`` names; an old key ends within seconds. Raises NotFound and Invalid."""
     row = await conn.fetchrow(
         _CHANGE,
         tenant_id,
         site_id,
         None if change.name is UNSET else change.name,
-        None if change.allowed_hosts is UNSET else host_names(change.allowed_hosts),
         new_key() if change.rotate_key else None,
+        None if change.allowed_hosts is UNSET else host_names(change.allowed_hosts),
+        None if change.linked_hosts is UNSET else host_names(change.linked_hosts, "linkedHosts"),
+        *(None if (flag := getattr(change, name)) is UNSET else flag for name in FLAGS),
     )
     if row is None:
         raise NotFound
-    return SiteOut(*row)
+    site = SiteOut(*row)
+    await audit.record(conn, tenant_id, caller, "site.changed", site.name, _told(change))
+    return site
 
 
-async def revoke_site(conn: Connection, tenant_id: UUID, site_id: UUID) -> None:
+async def revoke_site(conn: Connection, tenant_id: UUID, caller: Caller, site_id: UUID) -> None:
     """End a site's key within seconds; what it brought stays. Raises NotFound."""
-    done = await conn.fetchval(
-        "update sites set revoked_at = coalesce(revoked_at, now()) where tenant_id = $1 and id = $2 returning id",
+    name = await conn.fetchval(
+        "update sites set revoked_at = coalesce(revoked_at, now()) where tenant_id = $1 and id = $2 returning name",
         tenant_id,
         site_id,
     )
-    if done is None:
+    if name is None:
         raise NotFound
+    await audit.record(conn, tenant_id, caller, "site.revoked", name, {"id": str(site_id)})
+
+
+async def _insert(conn: Connection, tenant_id: UUID, wanted: SiteIn) -> SiteOut:
+    row = await conn.fetchrow(
+        _ADD,
+        tenant_id,
+        new_key(),
+        wanted.name,
+        host_names(wanted.allowed_hosts),
+        host_names(wanted.linked_hosts, "linkedHosts"),
+        *(getattr(wanted, name) for name in FLAGS),
+    )
+    return SiteOut(*row)
+
+
+def _told(wanted: SiteIn | SiteChange) -> dict[str, Any]:
+    """What a request named, as it named it."""
+    told: dict[str, Any] = msgspec.to_builtins(wanted)
+    return told
 
 
 def new_key() -> str:

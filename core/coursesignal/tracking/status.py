@@ -7,11 +7,10 @@ from zoneinfo import ZoneInfo
 
 from coursesignal.plugin import Tenant
 from coursesignal.tracking.batch import Connection
-from coursesignal.tracking.reasons import Correction
+from coursesignal.tracking.reasons import Correction, IgnoredLink
 from coursesignal.tracking.schemas import ScriptInfo, SiteOut
 
 DROP_DAYS = 7
-_CORRECTIONS = frozenset(Correction)
 
 
 async def script_info(conn: Connection, tenant: Tenant, site: SiteOut, script_url: str, now: datetime) -> ScriptInfo:
@@ -35,7 +34,8 @@ async def script_info(conn: Connection, tenant: Tenant, site: SiteOut, script_ur
         script_url=script_url,
         status="waiting" if last_at is None else "receiving",
         events_today=events_today,
-        dropped={row["reason"]: row["hits"] for row in drops if row["reason"] not in _CORRECTIONS},
-        corrected={row["reason"]: row["hits"] for row in drops if row["reason"] in _CORRECTIONS},
+        dropped={reason: hits for reason, hits in drops if reason not in {*Correction, *IgnoredLink}},
+        corrected={reason: hits for reason, hits in drops if reason in set(Correction)},
+        ignored_links={reason: hits for reason, hits in drops if reason in set(IgnoredLink)},
         last_event_at=None if last_at is None else min(last_at, now),
     )

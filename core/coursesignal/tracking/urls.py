@@ -15,12 +15,13 @@ MAX_PARAMETERS = 200
 
 PERSONAL_PARAMETERS = frozenset(
     {
-        "mc_eid", "_kx", "_hsenc", "ck_subscriber_id", "email", "e-mail", "email_address", "mkt_tok", "vero_id", "__s",
+        "cs_link", "mc_eid", "_kx", "_hsenc", "ck_subscriber_id", "email", "e-mail", "email_address", "mkt_tok", "vero_id", "__s",
         "ml_subscriber", "ml_subscriber_hash", "oly_enc_id", "oly_anon_id", "subscriber_id",
     }
 )  # fmt: skip
 """Parameters that identify a person: stripped from stored addresses."""
 _MARKERS = (
+    "cs_link",
     "mc_eid",
     "_kx",
     "_hsenc",
