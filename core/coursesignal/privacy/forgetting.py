@@ -18,11 +18,10 @@ import msgspec
 
 from coursesignal.commerce.facts import Facts
 from coursesignal.commerce.forgetting import impersonal
-from coursesignal.db.locks import lock_ledger
+from coursesignal.db.locks import lock_ledger, lock_tracking
 from coursesignal.identity import tombstones
 from coursesignal.identity.tombstones import Tombstones, hash_of
 from coursesignal.plugin import Contact
-from coursesignal.tracking.locks import lock_tracking
 
 _NAMED = """
     select person_id, kind, value_key from person_identifiers where tenant_id = $1 and kind <> 'visitor'"""

@@ -11,9 +11,9 @@ from functools import partial
 from uuid import UUID
 
 from coursesignal.db.engine import Database
+from coursesignal.db.locks import lock_tracking
 from coursesignal.jobs.tasks import Handler, TaskRun
 from coursesignal.tracking.batch import Batch, Connection
-from coursesignal.tracking.locks import lock_tracking
 
 JOB = "core.goal_history"
 # A path is compared without a slash at its end, but for the root's.
