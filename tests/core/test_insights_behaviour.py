@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -274,6 +277,21 @@ async def test_a_probable_match_is_told_apart(client: httpx.AsyncClient, make_te
     ]
     assert report["rows"][1]["nextStep"]
     assert (report["matchRate"], report["probable"]["netRevenueMinor"]) == (100.0, 100)
+
+
+@pytest.mark.parametrize(
+    ("report", "column"), [("content", "revenue"), ("journeys", "revenue"), ("coverage", "net_revenue")]
+)
+async def test_the_lines_of_a_file_add_up(school: School, report: str, column: str) -> None:
+    answer = await school.http.get(
+        "/api/analytics/export", params={"report": report, "by": "", **JUNE}, headers=school.tenant.headers
+    )
+    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    assert sum(Decimal(line[column]) for line in lines) == Decimal("362.00")
+    if report == "journeys":
+        assert lines[1]["steps"] == "Organic Video > Email > Organic Video"
+    if report == "coverage":
+        assert [line["examples"] for line in lines if line["reason"] == "no-email"] == [school.sales["fay"]]
 
 
 @pytest.mark.parametrize("report", ["funnel", "journeys", "content", "coverage"])

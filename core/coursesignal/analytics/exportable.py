@@ -9,12 +9,26 @@ from typing import Protocol, TypeVar, cast
 
 import msgspec
 
-from coursesignal.analytics import cohorts, lifetime, purchases, reconciliation, returning, sources, students, summary
+from coursesignal.analytics import (
+    cohorts,
+    content,
+    coverage,
+    funnel,
+    journeys,
+    lifetime,
+    purchases,
+    reconciliation,
+    returning,
+    sources,
+    students,
+    summary,
+)
 from coursesignal.analytics.compare import By, compare
 from coursesignal.analytics.daily import by_day
 from coursesignal.analytics.flatten import UNATTRIBUTED, Cell, table
 from coursesignal.analytics.goal_report import lines as goal_lines
 from coursesignal.analytics.goal_report import report as goal_report
+from coursesignal.analytics.insight_tables import content_lines, coverage_lines, journey_lines
 from coursesignal.analytics.ledger import EVERYTHING, Row, ledger
 from coursesignal.analytics.months import Interval, fitting
 from coursesignal.analytics.reading import Reading
@@ -153,6 +167,24 @@ async def _self_reported(about: Reading, query: Query) -> msgspec.Struct:
     return await self_reported(about)
 
 
+async def _funnel(about: Reading, query: Query) -> msgspec.Struct:
+    return await funnel.funnel(about, cast(funnel.By, query.one_of("by", "source", "channel")))
+
+
+async def _journeys(about: Reading, query: Query) -> msgspec.Struct:
+    by = query.one_of("by", "channel", "source", "campaign")
+    return await journeys.journeys(about, cast(journeys.By, by), PAGE)
+
+
+async def _content(about: Reading, query: Query) -> msgspec.Struct:
+    by = query.one_of("by", "landing", "campaign", "content", "referrer")
+    return await content.content(about, cast(content.By, by), PAGE)
+
+
+async def _coverage(about: Reading, query: Query) -> msgspec.Struct:
+    return await coverage.coverage(about)
+
+
 def _credits(report: msgspec.Struct) -> list[Sequence[Cell]]:
     """One line per credit, and one for what a purchase has unattributed: ``amount`` adds up to the net revenue, or to the row."""
     assert isinstance(report, Ledger)
@@ -198,6 +230,10 @@ EXPORTABLE: Mapping[str, Exportable] = {
     "cohorts": Exportable(_cohorts),
     "new-returning": Exportable(_new_returning),
     "new-returning-intervals": Exportable(_new_returning, main="intervals"),
+    "funnel": Exportable(_funnel),
+    "journeys": Exportable(_journeys, every_model=True, lines=journey_lines),
+    "content": Exportable(_content, lines=content_lines),
+    "coverage": Exportable(_coverage, every_model=True, lines=coverage_lines),
     "goals": Exportable(_goals, lines=goal_lines),
     "self-reported": Exportable(_self_reported),
 }
