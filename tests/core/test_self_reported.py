@@ -34,8 +34,8 @@ class Shop:
             )
         return sale
 
-    async def call(self, method: str, path: str, body: Any = None, status: int = 200, **params: str) -> Any:
-        answer = await self.http.request(method, path, json=body, params=params, headers=self.tenant.headers)
+    async def call(self, method: str, path: str, body: Any = None, status: int = 200, query: Any = None) -> Any:
+        answer = await self.http.request(method, path, json=body, params=query, headers=self.tenant.headers)
         assert answer.status_code == status, answer.text
         return answer.json()
 
@@ -48,7 +48,7 @@ class Shop:
         return await self.call("PUT", "/api/analytics/coupon-sources", {"codes": listed})
 
     async def report(self, **params: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self.call("GET", "/api/analytics/self-reported", **params)
+        found: dict[str, Any] = await self.call("GET", "/api/analytics/self-reported", query=params)
         return found
 
     async def rows(self) -> dict[str, dict[str, Any]]:

@@ -71,15 +71,15 @@ STEPS = {
 """What goes, in an order in which nothing is left without what it belongs to."""
 
 
-async def clear(db: Database, tenant_id: UUID, cutoff: datetime) -> Counter[str]:
+async def clear(db: Database, tenant_id: UUID, cutoff: datetime, *, batch: int = BATCH) -> Counter[str]:
     """Remove what is older than ``cutoff``, a batch per transaction; safe to repeat and to run twice at once."""
     counts: Counter[str] = Counter()
     for name, sql in STEPS.items():
         while True:
             async with db.tenant(tenant_id) as conn:
-                done = int((await conn.execute(sql, tenant_id, cutoff, BATCH)).rpartition(" ")[2])
+                done = int((await conn.execute(sql, tenant_id, cutoff, batch)).rpartition(" ")[2])
             counts[name] += done
-            if done < BATCH:
+            if done < batch:
                 break
     return counts
 
