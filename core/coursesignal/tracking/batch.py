@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +16,15 @@ from coursesignal.tracking.devices import AUTOMATED, Device, device_of
 from coursesignal.tracking.exclusions import Exclusions
 from coursesignal.tracking.origins import Origin, read_origin
 from coursesignal.tracking.reasons import DropReason
+from coursesignal.tracking.urls import REMEMBERED
 
 _RANK = {"pageview": 0, "custom": 1, "identify": 2}
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _origin_of(url: str, referrer: str, exclusions: Exclusions) -> Origin:
+    """The same addresses come again and again."""
+    return read_origin(url, referrer, exclusions.own, exclusions.counted)
 
 
 @dataclass(slots=True)
@@ -47,7 +55,7 @@ class Event:
     def read_origin(self, exclusions: Exclusions) -> Origin:
         """Where it came from, read once."""
         if self.origin is None:
-            self.origin = read_origin(self.url, self.referrer, exclusions.own, exclusions.counted)
+            self.origin = _origin_of(self.url, self.referrer, exclusions)
         return self.origin
 
     def read_device(self) -> Device:

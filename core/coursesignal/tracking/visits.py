@@ -203,19 +203,20 @@ def _touch_columns(batch: Batch) -> list[list[object]]:
     """One list per column of the touches, each classified."""
     rows = []
     rules = ranked(batch.rules)
-    decided: dict[Hit, str] = {}
+    decided: dict[Hit, tuple[str, bool]] = {}
     for touch in batch.visits.touches:
         event, origin = touch.event, touch.origin
         hit = hit_of(origin)
         if hit not in decided:
             rule = deciding_rule(hit, rules)
-            decided[hit] = UNASSIGNED if rule is None else rule.channel
+            decided[hit] = (UNASSIGNED if rule is None else rule.channel, is_paid(hit))
+        channel, paid = decided[hit]
         rows.append(
             (
-                event.event_id, event.visitor_id, touch.session_id, event.occurred_at, decided[hit],
+                event.event_id, event.visitor_id, touch.session_id, event.occurred_at, channel,
                 origin.source, origin.medium, origin.campaign, origin.content, origin.term,
                 origin.click_id_name, origin.click_id, origin.referrer, origin.referrer_host,
-                event.url, path_of(event.url), origin.is_direct, is_paid(hit),
+                event.url, path_of(event.url), origin.is_direct, paid,
             )
         )  # fmt: skip
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(18)]
