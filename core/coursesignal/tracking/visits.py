@@ -22,22 +22,34 @@ on conflict (tenant_id, id) do update set
     events = v.events + excluded.events
 returning id, person_id
 """
+# The tenant comes with each span, and not as a constant: of a tenant that is newer than the statistics the planner would expect
+# no rows, take any index that starts with the tenant, and read all its rows for each visitor.
 _NEAR_SESSIONS = """
 select s.id, s.visitor_id, s.site_id, s.started_at, s.ended_at, coalesce(s.landing_url, '') as landing_url, s.pageviews, s.events,
     s.device, s.browser, s.system, s.country,
     (select array[t.source, t.medium, t.campaign, t.content, t.term] from touches t
-     where t.tenant_id = $1 and t.session_id = s.id order by t.occurred_at desc, t.id desc limit 1) as last_key
-from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[]) as span (visitor_id, low, high)
-join sessions s on s.tenant_id = $1 and s.visitor_id = span.visitor_id
-    and s.started_at <= span.high and s.ended_at >= span.low
+     where t.tenant_id = s.tenant_id and t.session_id = s.id order by t.occurred_at desc, t.id desc limit 1) as last_key
+from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], array_fill($1::uuid, array[cardinality($2)]))
+    as span (visitor_id, low, high, tenant_id)
+cross join lateral (
+    select * from sessions s
+    where s.tenant_id = span.tenant_id and s.visitor_id = span.visitor_id
+        and s.started_at <= span.high and s.ended_at >= span.low
+    offset 0
+) s
 order by s.started_at, s.id
 """
 _EVENTS_OF = """
 select e.event_id, e.occurred_at, e.received_at, e.site_id, e.visitor_id, e.type, coalesce(e.url, ''),
     coalesce(e.referrer, ''), e.email, coalesce(e.user_agent, ''), coalesce(e.country, ''), coalesce(e.hosted, false),
     e.session_id
-from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[]) as span (visitor_id, low, high)
-join events e on e.tenant_id = $1 and e.visitor_id = span.visitor_id and e.occurred_at between span.low and span.high
+from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], array_fill($1::uuid, array[cardinality($2)]))
+    as span (visitor_id, low, high, tenant_id)
+cross join lateral (
+    select * from events e
+    where e.tenant_id = span.tenant_id and e.visitor_id = span.visitor_id and e.occurred_at between span.low and span.high
+    offset 0
+) e
 where e.verdict = 'ok'
 """
 _UPSERT_SESSIONS = """
