@@ -150,12 +150,12 @@ def _time_of(event: EventIn, skew: timedelta, now: datetime) -> tuple[datetime |
     """When the event happened, None for now; and what had to be corrected about what it says."""
     if event.at is None:
         return None, None
-    at = event.at + skew
-    if at > now + MAX_AHEAD:
+    ahead = event.at - now + skew  # as a difference: a time of the year 9999 cannot be added to
+    if ahead > MAX_AHEAD:
         return None, Correction.FUTURE
-    if at < now - MAX_AGE:
+    if ahead < -MAX_AGE:
         return None, Correction.TOO_OLD
-    return (min(at, now) if skew else at), (Correction.CLOCK if skew else None)
+    return (now + min(ahead, timedelta(0)), Correction.CLOCK) if skew else (event.at, None)
 
 
 def refusal(event: EventIn, site: Site, sender: Sender, *, may_hold_nul: bool) -> DropReason | None:

@@ -12,7 +12,7 @@ from publicsuffixlist import PublicSuffixList
 from coursesignal.tracking.data import sections
 
 MAX_PARAMETERS = 200
-REMEMBERED = 16_384
+REMEMBERED = 4096
 """How many addresses each of these functions remembers: most visits come to few pages from few places."""
 
 PERSONAL_PARAMETERS = frozenset(
@@ -39,7 +39,8 @@ _MARKERS = (
     "%6",
 )
 """Lower-case text without which an address holds nothing personal: most are told at a glance."""
-_ADDRESS = re.compile(r"[^@\s/]+@[^@\s/]+\.[^@\s/.]{2,}")
+# Looked for from the "@" on: from any letter on, a long text would be read again from each of its letters.
+_ADDRESS = re.compile(r"(?<=[^@\s/])@[^@\s/]+\.[^@\s/.]{2,}")
 _SHARED_SUFFIXES = frozenset(ending for endings in sections("shared_suffixes.txt").values() for ending in endings)
 
 
