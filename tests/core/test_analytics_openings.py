@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -147,6 +148,8 @@ async def test_a_row_that_cannot_be_is_refused_with_its_path(shop: Shop, query: 
 
 
 NEEDED = {"drilldown": {"source": "youtube"}}
+EMPTY = {"goals", "self-reported"}
+"""Nothing of theirs is in the past of the shop."""
 each_report = pytest.mark.parametrize("report", EXPORTABLE)
 
 
@@ -161,7 +164,7 @@ async def _file(shop: Shop, report: str, **params: str) -> httpx.Response:
 async def test_every_report_is_a_table_and_a_json_of_the_same(shop: Shop, report: str) -> None:
     rows = list(csv.reader(io.StringIO((await _file(shop, report)).text)))
     assert len({len(row) for row in rows}) == 1
-    assert len(rows) > 1
+    assert len(rows) > (report not in EMPTY)
     assert len(set(rows[0])) == len(rows[0])
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@"))]
     answer = await _file(shop, report, format="json")
@@ -208,11 +211,13 @@ async def test_a_reading_key_reads_every_report_and_changes_nothing(
     for route in create_litestar(installation, manage_runtime=False).routes:
         if not isinstance(route, HTTPRoute) or not route.path.startswith("/api/analytics"):
             continue
-        url = "/".join(part if isinstance(part, str) else "absent" for part in ("", *route.path_components))
+        filled = [
+            part if isinstance(part, str) else str(shop.tenant.id) if part.type is UUID else "absent"
+            for part in route.path_components
+        ]
+        url = "/" + "/".join(filled)
         for method in {str(m) for handler in route.route_handlers for m in handler.http_methods} - {"OPTIONS"}:
-            answer = await client.request(
-                method, url.replace("purchases/absent", f"purchases/{shop.tenant.id}"), headers=headers
-            )
+            answer = await client.request(method, url, headers=headers)
             allowed = method in {"GET", "HEAD"}
             assert (answer.status_code != 403) is allowed, f"{method} {url} {answer.text}"
             assert answer.status_code < 500, f"{method} {url} {answer.text}"

@@ -118,10 +118,12 @@ class Narrowing:
             values,
         )
         closes_at = CLOSES_AT.format(purchased_at="p.purchased_at")
-        return (
-            f"exists (select from {name} j where j.person_id = p.person_id and j.first_at <= {closes_at})",
-            _of_person_or_visitor(name),
+        bought = self._step(
+            f"select p.id from public.purchases p join {name} j "  # noqa: S608 – of constants
+            f"on j.person_id = p.person_id and j.first_at <= {closes_at} where p.tenant_id = '{self.tenant_id}'",
+            [],
         )
+        return f"p.id in (select id from {bought})", _of_person_or_visitor(name)  # noqa: S608
 
     def _first(self, condition: Condition) -> tuple[str, str]:
         """The first visit ever came from there."""
@@ -146,8 +148,14 @@ class Narrowing:
         mine = self._matching(_OF_PURCHASE[condition.field], condition.values)
         if condition.field != "product":
             return mine
-        item = self._matching("i.title", condition.values)
-        return f"({mine} or exists (select from public.purchase_items i where i.tenant_id = p.tenant_id and i.purchase_id = p.id and {item}))"  # noqa: E501
+        titles: list[object] = []
+        item = _matches("i.title", condition.values, titles)
+        name = self._step(
+            f"select i.purchase_id from public.purchase_items i "  # noqa: S608 – of constants
+            f"where i.tenant_id = '{self.tenant_id}' and {item}",
+            titles,
+        )
+        return f"({mine} or p.id in (select purchase_id from {name}))"  # noqa: S608
 
     def _buyer(self, wanted: Sequence[str]) -> str:
         if len(set(wanted)) > 1:

@@ -106,6 +106,8 @@ async def reading(
         async with snapshot(db, tenant) as conn:
             row = await conn.fetchrow("select default_model, lookback_days from tenants where id = $1", tenant.id)
             default = _known(row["default_model"], models)
+            if wishes.window and not credits:
+                _check_window(wishes.window, row["lookback_days"])
             changes = Changes(wishes.date_by == "order", credits, await _filters(conn, tenant, wishes))
             view = await view_of(conn, tenant.id, changes)
             period = await _whole(conn, tenant, view) if wanted == "all" else wanted
@@ -113,6 +115,13 @@ async def reading(
             yield Reading(conn, tenant, period, slug, default, row["lookback_days"], models, wishes, view)
     except asyncpg.QueryCanceledError as error:
         raise too_slow() from error
+
+
+def _check_window(window: str, lookback_days: int) -> None:
+    """Without other credits only the tenant's own window can be read."""
+    if window != str(lookback_days):
+        text = f"Credits are kept for the tenant's own window of {lookback_days} days only."
+        raise Invalid("This window cannot be read here.", errors=[FieldError("window", text)])
 
 
 async def _filters(conn: asyncpg.Connection, tenant: Tenant, wishes: Wishes) -> list[Filter]:

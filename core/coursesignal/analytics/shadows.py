@@ -17,9 +17,12 @@ from coursesignal.analytics.filters import Filter
 from coursesignal.analytics.narrowing import PURCHASES, VISITORS, Narrowing
 from coursesignal.analytics.views import Definition, View
 
-OF_PURCHASES = {"purchases": "id", "charges": "purchase_id", "credits": "purchase_id", "purchase_items": "purchase_id"}
+OF_PURCHASES = {"purchases": "id", "charges": "purchase_id"}
 OF_VISITORS = {"visitors": "id", "sessions": "visitor_id", "touches": "visitor_id", "events": "visitor_id"}
-"""Tables that a filter narrows, by the column that says whose a row is."""
+"""Tables that a filter narrows, by the column that says whose a row is.
+
+Credits are read through their charges, items through their purchase: these are narrowed already.
+"""
 _COLUMNS = """
     select array_agg(attname::text order by attnum) from pg_catalog.pg_attribute
     where attrelid = ('public.' || $1)::regclass and attnum > 0 and not attisdropped"""
@@ -73,10 +76,11 @@ class _Building:
             narrowing.add(asked)
         visitors = narrowing.finish()
         self.steps.update(narrowing.steps)
+        # "is true" keeps the set a hash that is asked row by row: joined, it would be read again for every row of a subquery.
         for table, column in OF_PURCHASES.items():
-            self.narrowed[table] = f"x.{column} in (select id from {PURCHASES})"  # noqa: S608 – of constants
+            self.narrowed[table] = f"(x.{column} in (select id from {PURCHASES})) is true"  # noqa: S608 – of constants
         for table, column in OF_VISITORS.items() if visitors else ():
-            self.narrowed[table] = f"x.{column} in (select id from {VISITORS})"  # noqa: S608 – of constants
+            self.narrowed[table] = f"(x.{column} in (select id from {VISITORS})) is true"  # noqa: S608 – of constants
 
     async def _charges(self) -> None:
         """Dated by their order, in one currency."""
