@@ -14,10 +14,12 @@ from coursesignal.reports import PurchaseClaim
 _SPELLED = "left(lower(regexp_replace(btrim({0}), '\\s+', ' ', 'g')), 200)"
 _SURVEY = "coalesce(p.hints ->> 'self_reported', p.hints ->> 'survey', p.hints ->> 'how_did_you_hear')"
 CLAIMED = f"""
-    select p.id as purchase_id, 'coupon' as kind, s.source, p.hints ->> 'coupon' as answer, 'coupon' as evidence,
-        p.purchased_at as occurred_at
-    from purchases p join coupon_sources s on s.tenant_id = $1 and s.code = lower(btrim(p.hints ->> 'coupon'))
-    where p.tenant_id = $1 and {{which}}
+    select u.id as purchase_id, 'coupon' as kind, s.source, u.coupon as answer, 'coupon' as evidence,
+        u.purchased_at as occurred_at
+    from (
+        select p.id, p.hints ->> 'coupon' as coupon, lower(btrim(p.hints ->> 'coupon')) as code, p.purchased_at
+        from purchases p where p.tenant_id = $1 and p.hints ->> 'coupon' <> '' and {{which}} offset 0
+    ) u join coupon_sources s on s.tenant_id = $1 and s.code = u.code
     union all
     select p.id, 'platform', {_SPELLED.format("p.hints ->> 'source'")}, p.hints ->> 'source', p.platform, p.purchased_at
     from purchases p where p.tenant_id = $1 and btrim(p.hints ->> 'source') <> '' and {{which}}
@@ -34,7 +36,7 @@ CLAIMED = f"""
     from claims c join visitors v on v.tenant_id = $1 and v.id = c.visitor_id
     join purchases p on p.tenant_id = $1 and p.person_id = v.person_id
     where c.tenant_id = $1 and {{which}}"""  # noqa: S608 – of constants
-"""Every claim about purchases ``p`` for which ``which`` holds; $1 is the tenant."""
+"""Every claim about purchases ``p`` for which ``which`` holds; $1 is the tenant. ``offset 0``: each purchase looks its code up."""
 
 _OF_PURCHASE = f"""
     select distinct kind, source, answer, evidence, occurred_at from ({CLAIMED.format(which="p.id = $2")}) c

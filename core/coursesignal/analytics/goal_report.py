@@ -22,19 +22,24 @@ _GOALS = """
     select id, name, kind, target, counted_at is null as counting, created_at from goals
     where tenant_id = $1 and ($2::uuid is null or id = $2) order by created_at, id"""
 
-# An opt-in is somebody's first. A purchase is its buyer's; one whose buyer is unknown is somebody of its own.
+# An opt-in is somebody's first. A purchase is its buyer's; one whose buyer is unknown is somebody of its own. Who is known is
+# named by their person, else by their visitor.
 _CONVERTED = """
-    with reached as (
-        select h.goal_id, coalesce(v.person_id, v.id) as who, v.person_id, v.id as visitor_id, h.occurred_at
-        from goal_hits h join visitors v on v.tenant_id = $1 and v.id = h.visitor_id
+    with hit as (
+        select goal_id, visitor_id, min(occurred_at) as at, count(*) as times from goal_hits
+        where tenant_id = $1 and goal_id = any($4) and occurred_at >= $2 and occurred_at < $3
+        group by goal_id, visitor_id
+    ),
+    reached as (
+        select h.goal_id, coalesce(v.person_id, v.id) as who, v.person_id is not null as known, h.at, h.times
+        from hit h join visitors v on v.tenant_id = $1 and v.id = h.visitor_id
         join goals g on g.tenant_id = $1 and g.id = h.goal_id
-        where h.tenant_id = $1 and h.goal_id = any($4) and h.occurred_at >= $2 and h.occurred_at < $3
-            and (g.kind <> 'opt_in' or not exists (
-                select from goal_hits x where x.tenant_id = $1 and x.goal_id = h.goal_id and x.visitor_id = h.visitor_id
-                    and x.occurred_at < $2
-            ))
+        where g.kind <> 'opt_in' or not exists (
+            select from goal_hits x where x.tenant_id = $1 and x.goal_id = h.goal_id and x.visitor_id = h.visitor_id
+                and x.occurred_at < $2
+        )
         union all
-        select g.id, coalesce(p.person_id, p.id), p.person_id, null, p.purchased_at
+        select g.id, coalesce(p.person_id, p.id), true, p.purchased_at, 1
         from goals g join purchases p on p.tenant_id = $1 and p.purchased_at >= $2 and p.purchased_at < $3
             and p.charged_minor > 0 and (p.product = g.target or exists (
                 select from purchase_items i where i.tenant_id = $1 and i.purchase_id = p.id
@@ -43,27 +48,25 @@ _CONVERTED = """
         where g.tenant_id = $1 and g.id = any($4) and g.kind = 'purchase'
     ),
     converted as materialized (
-        select goal_id, who, (array_agg(person_id))[1] as person_id,
-            (array_agg(visitor_id order by occurred_at))[1] as visitor_id, min(occurred_at) as at, count(*) as completions
-        from reached group by goal_id, who
+        select goal_id, who, known, min(at) as at, sum(times) as completions from reached group by goal_id, who, known
     ),
-    came as materialized (
-        select c.goal_id, c.who, t.source, t.channel, t.occurred_at, t.id
-        from (
-            select c.goal_id, c.who, c.at, c.visitor_id from converted c where c.visitor_id is not null
-            union
-            select c.goal_id, c.who, c.at, v.id from converted c
-            join visitors v on v.tenant_id = $1 and v.person_id = c.person_id
-        ) c join touches t on t.tenant_id = $1 and t.visitor_id = c.visitor_id
-            and t.occurred_at between c.at - make_interval(days => $5) and c.at
+    devices as (
+        select goal_id, who, at, who as visitor_id from converted where not known
+        union all
+        select c.goal_id, c.who, c.at, v.id from converted c join visitors v on v.tenant_id = $1 and v.person_id = c.who
+        where c.known
     ),
-    first as (select distinct on (goal_id, who) goal_id, who, source, channel from came order by goal_id, who, occurred_at, id),
-    last as (
-        select distinct on (goal_id, who) goal_id, who, source, channel from came order by goal_id, who, occurred_at desc, id desc
+    came as (
+        select d.goal_id, d.who, array_agg(t.source order by t.occurred_at, t.id) as sources,
+            array_agg(t.channel order by t.occurred_at, t.id) as channels
+        from devices d join touches t on t.tenant_id = $1 and t.visitor_id = d.visitor_id
+            and t.occurred_at <= d.at and t.occurred_at >= d.at - make_interval(days => $5)
+        group by d.goal_id, d.who
     )
-    select c.goal_id, f.source as first_source, f.channel as first_channel, l.source as last_source,
-        l.channel as last_channel, count(*) as conversions, sum(c.completions)::bigint as completions
-    from converted c left join first f using (goal_id, who) left join last l using (goal_id, who)
+    select c.goal_id, w.sources[1] as first_source, w.channels[1] as first_channel,
+        w.sources[cardinality(w.sources)] as last_source, w.channels[cardinality(w.channels)] as last_channel,
+        count(*) as conversions, sum(c.completions)::bigint as completions
+    from converted c left join came w using (goal_id, who)
     group by 1, 2, 3, 4, 5"""
 
 

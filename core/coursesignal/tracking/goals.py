@@ -16,21 +16,27 @@ from coursesignal.jobs.tasks import Handler, TaskRun
 from coursesignal.tracking.batch import Batch, Connection
 
 JOB = "core.goal_history"
-# A path is compared without a slash at its end, but for the root's.
-_PATH = """coalesce(nullif(regexp_replace(
-    substring(e.url from '^[A-Za-z]+://[^/?#]*([^?#]*)'), '(.)/+$', '\\1'), ''), '/')"""
-_REACHED = f"""
+# What follows the host, as far as the query, without a slash at its end but for the root's.
+_PATH = """coalesce(nullif(rtrim(substr(place, strpos(place || '/', '/')), '/'), ''), '/')"""
+_PLACE = "split_part(split_part(split_part(e.url, '://', 2), '?', 1), '#', 1)"
+_REACHES = {
+    "opt_in": "e.type = 'identify'",
+    "event": "e.type = 'custom' and e.name = g.target",
+    "path": f"e.type = 'pageview' and {_PATH} like g.pattern",
+}
+"""What reaches a goal of each kind; purchases are read from the ledger instead."""
+_KEEP = f"""
     insert into goal_hits (tenant_id, goal_id, visitor_id, occurred_at, event_id)
     select $1, g.id, e.visitor_id, e.occurred_at, e.event_id
-    from events e join goals g on g.tenant_id = $1 and {{which}} and case g.kind
-        when 'opt_in' then e.type = 'identify'
-        when 'event' then e.type = 'custom' and e.name = g.target
-        when 'path' then e.type = 'pageview' and {_PATH} like g.pattern
-        else false end
-    where e.tenant_id = $1 and e.verdict = 'ok' and e.occurred_at >= $2 and e.occurred_at <= $3 and {{events}}
+    from goals g join events e on e.tenant_id = $1 cross join lateral (select {_PLACE} as place) p
+    where g.tenant_id = $1 and e.verdict = 'ok' and e.occurred_at >= $2 and e.occurred_at <= $3 and {{wanted}}
     on conflict do nothing"""  # noqa: S608 – of constants
-_OF_BATCH = _REACHED.format(which="true", events="e.event_id = any($4)")
-_OF_GOAL = _REACHED.format(which="g.id = $4", events="true")
+_OF_BATCH = _KEEP.format(
+    wanted="e.event_id = any($4) and ("
+    + " or ".join(f"(g.kind = '{kind}' and {reaches})" for kind, reaches in _REACHES.items())
+    + ")"
+)
+_OF_GOAL = {kind: _KEEP.format(wanted=f"g.id = $4 and {reaches}") for kind, reaches in _REACHES.items()}
 _MONTHS = """
     select greatest(m, lo) as first, least(m + interval '1 month' - interval '1 microsecond', hi) as last
     from (select min(occurred_at) as lo, max(occurred_at) as hi from events where tenant_id = $1) span,
@@ -53,9 +59,11 @@ def handlers(db: Database) -> Mapping[str, Handler]:
 
 async def _history(db: Database, run: TaskRun) -> None:
     tenant_id, goal_id = run.task.tenant_id, UUID(run.task.payload["goalId"])
-    for first, last in await _months(db, tenant_id):
+    async with db.tenant(tenant_id) as conn:
+        kind = await conn.fetchval("select kind from goals where tenant_id = $1 and id = $2", tenant_id, goal_id)
+    for first, last in await _months(db, tenant_id) if kind in _OF_GOAL else ():
         async with db.tenant(tenant_id) as conn:
-            await conn.execute(_OF_GOAL, tenant_id, first, last, goal_id)
+            await conn.execute(_OF_GOAL[kind], tenant_id, first, last, goal_id)
     async with run.effects() as conn:
         await conn.execute("update goals set counted_at = now() where tenant_id = $1 and id = $2", tenant_id, goal_id)
 
