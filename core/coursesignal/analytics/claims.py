@@ -36,7 +36,7 @@ CLAIMED = f"""
     from claims c join visitors v on v.tenant_id = $1 and v.id = c.visitor_id
     join purchases p on p.tenant_id = $1 and p.person_id = v.person_id
     where c.tenant_id = $1 and {{which}}"""  # noqa: S608 – of constants
-"""Every claim about purchases ``p`` for which ``which`` holds; $1 is the tenant. ``offset 0``: each purchase looks its code up."""
+"""Every claim about purchases ``p`` for which ``which`` holds; $1 is the tenant. ``offset 0``: a purchase looks its code up."""
 
 _OF_PURCHASE = f"""
     select distinct kind, source, answer, evidence, occurred_at from ({CLAIMED.format(which="p.id = $2")}) c
