@@ -16,7 +16,7 @@ from coursesignal.testing.people import access_token, add_person, mailed_token, 
 PASSWORD = "a long enough pass phrase"
 TENANT = {
     "id", "slug", "name", "role", "timeZone", "currency", "lookbackDays", "defaultModel", "halfLifeDays", "firstShare",
-    "lastShare", "agency", "createdAt",
+    "lastShare", "countAutomation", "agency", "createdAt",
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def _paid_medium(hit: Hit) -> bool:
 def _may_be_of(click_id: str, source: str) -> bool:
     """Whether an ad with this click id can be the source's: Bing's own is no ad on DuckDuckGo."""
     place = known_source(source)
-    return place is None or place.name == CLICK_IDS[click_id].source
+    return place is None or place.name == CLICK_IDS[click_id.lower()].source
 
 
 def _says_nothing(hit: Hit) -> bool:
