@@ -45,8 +45,10 @@ equals. Students whose first purchase has no credit are not in it.
 """
 
 OF_ORIGIN = "(student in (select student from origins where {column} = ${number})) is true"
-"""Students whose first purchase came from there, after ORIGINS. Looked up in a hash: joined, the planner, who knows nothing of what
-is computed, expects one row and compares everybody with everybody.
+"""Students whose first purchase came from there, after ORIGINS.
+
+Looked up in a hash and not joined, as nothing here is joined that is itself computed: the planner knows nothing of such rows, or
+of a tenant newer than its statistics, expects one and compares everybody with everybody.
 """
 
 FOLLOWED = """

@@ -31,13 +31,15 @@ _FUNNEL = """
         where t.tenant_id = $1 and t.occurred_at >= $2 and t.occurred_at < $3 and t.is_opt_in
         group by t.visitor_id
     ),
-    known as materialized (
-        select v.id as visitor_id, v.person_id from visitors v where v.tenant_id = $1 and v.person_id is not null
-    ),
     special as materialized (
-        select k.visitor_id, k.person_id, o.at as opted_at from known k left join opted o on o.visitor_id = k.visitor_id
-        union all
-        select o.visitor_id, null, o.at from opted o where not exists (select from known k where k.visitor_id = o.visitor_id)
+        select visitor_id, (array_agg(person_id) filter (where person_id is not null))[1] as person_id, min(at) as opted_at
+        from (
+            select v.id as visitor_id, v.person_id, null::timestamptz as at from visitors v
+            where v.tenant_id = $1 and v.person_id is not null
+            union all
+            select visitor_id, null, at from opted
+        ) found
+        group by visitor_id
     ),
     met as materialized (
         select coalesce(s.person_id, s.visitor_id) as who, s.person_id, f.at, f.source, f.channel, s.opted_at, s.visitor_id

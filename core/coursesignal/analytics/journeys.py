@@ -48,6 +48,7 @@ _TOUCHES = ",\n".join(
     f"count(*) filter (where touches {'>=' if count == TOUCHES else '='} {count}) as touches_{count}"
     for count in range(1, TOUCHES + 1)
 )
+# A purchase and its way are put together by grouping, not joined: see buyers.OF_ORIGIN.
 _JOURNEYS = f"""
     with {_BOUGHT},
     made as materialized (
@@ -64,18 +65,25 @@ _JOURNEYS = f"""
         from walked w join touches t on t.tenant_id = $1 and t.id = w.touch_id
     ),
     ways as (
-        select purchase_id, min(occurred_at) as first_at, count(*) as touches,
+        select purchase_id, max(net) as net, max(bought_at) as bought_at, min(occurred_at) as first_at,
+               nullif(count(id), 0) as touches,
                array_agg(step order by occurred_at, id) filter (where step is distinct from before) as steps
-        from stepped group by purchase_id
+        from (
+            select purchase_id, net, bought_at, null::uuid as id, null as step, null as before, null::timestamptz as occurred_at
+            from made
+            union all
+            select purchase_id, null, null, id, step, before, occurred_at from stepped
+        ) found
+        group by purchase_id
     ),
     told as (
-        select m.net, w.touches, cardinality(w.steps) as length,
-               case when w.steps is not null
-                   then greatest(extract(epoch from m.bought_at - w.first_at)::float8 / 86400, 0) end as days,
-               case when cardinality(w.steps) > {LONGEST_STEPS}
-                   then w.steps[:{LONGEST_STEPS // 2}] || '…'::text || w.steps[cardinality(w.steps) - {LONGEST_STEPS // 2 - 2}:]
-                   else w.steps end as steps
-        from made m left join ways w on w.purchase_id = m.purchase_id
+        select net, touches, cardinality(steps) as length,
+               case when touches > 0
+                   then greatest(extract(epoch from bought_at - first_at)::float8 / 86400, 0) end as days,
+               case when cardinality(steps) > {LONGEST_STEPS}
+                   then steps[:{LONGEST_STEPS // 2}] || '…'::text || steps[cardinality(steps) - {LONGEST_STEPS // 2 - 2}:]
+                   else steps end as steps
+        from ways
     )
     select steps, grouping(steps) as is_total, count(*) as purchases, coalesce(sum(net), 0) as net,
            avg(touches)::float8 as average_touches, avg(length)::float8 as average_steps,

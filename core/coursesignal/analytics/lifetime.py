@@ -18,13 +18,17 @@ AGES = (30, 60, 90, 180, 365)
 _WITHIN = ",\n".join(
     f"sum(amount) filter (where at < first_at + interval '{days * 24} hours') as within_{days}" for days in AGES
 )
-_OLD_ENOUGH = "filter (where s.first_at <= $6::timestamptz - interval '{hours} hours')"
+_OLD_ENOUGH = "filter (where first_at <= $6::timestamptz - interval '{hours} hours')"
 _AFTER = ",\n".join(
-    "count(*) {old} as students_{days}, coalesce(sum(s.within_{days}) {old}, 0) as value_{days}".format(
+    "count(*) {old} as students_{days}, coalesce(sum(within_{days}) {old}, 0) as value_{days}".format(
         days=days, old=_OLD_ENOUGH.format(hours=days * 24)
     )
     for days in AGES
 )
+_NAMES = ", ".join(f"within_{days}" for days in AGES)
+_NOTHING = ", ".join("null" for _ in AGES)
+_OF_STUDENT = ", ".join(f"max(within_{days}) as within_{days}" for days in AGES)
+# What was spent and where it came from are put side by side by grouping: see buyers.OF_ORIGIN for why nothing is joined.
 _LIFETIMES = f"""
     with {MONEY}, {FIRSTS}, {ORIGINS}, {FOLLOWED},
     spent as (
@@ -32,13 +36,23 @@ _LIFETIMES = f"""
                count(distinct purchase_id) filter (where is_sale and amount > 0) as purchases, {_WITHIN}
         from followed
         group by student, first_at
+    ),
+    told as (
+        select student, max(first_at) as first_at, max(name) as name, max(channel) as channel, max(value) as value,
+               max(purchases) as purchases, {_OF_STUDENT}
+        from (
+            select student, first_at, null as name, null as channel, value, purchases, {_NAMES} from spent
+            union all
+            select student, null, {{by}}, channel, null, null, {_NOTHING} from origins
+        ) found
+        group by student
     )
-    select o.{{by}} as name, grouping(o.{{by}}) as is_total, mode() within group (order by o.channel) as channel,
-           count(*) as students, coalesce(sum(s.value), 0) as value, coalesce(sum(s.purchases), 0) as purchases,
-           count(*) filter (where s.purchases > 1) as repeat_students, {_AFTER}
-    from spent s left join origins o on o.student = s.student
-    where s.first_at >= $4 and s.first_at < $5
-    group by grouping sets ((o.{{by}}), ())"""  # noqa: S608 – of constants
+    select name, grouping(name) as is_total, mode() within group (order by channel) as channel,
+           count(*) as students, coalesce(sum(value), 0) as value, coalesce(sum(purchases), 0) as purchases,
+           count(*) filter (where purchases > 1) as repeat_students, {_AFTER}
+    from told
+    where first_at >= $4 and first_at < $5
+    group by grouping sets ((name), ())"""  # noqa: S608 – of constants
 
 
 async def lifetime_value(reading: Reading, by: By) -> LifetimeReport:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from coursesignal.analytics.buyers import FIRSTS, MONEY
+from coursesignal.analytics.buyers import FOLLOWED, MONEY
 from coursesignal.analytics.figures import per, percent
 from coursesignal.analytics.insight_schemas import (
     Buyers,
@@ -21,61 +21,55 @@ from coursesignal.analytics.reading import Reading
 
 # Money is first summed per purchase and then counted, as everywhere.
 _SUMS = """
-    coalesce(sum(b.charged), 0) as charged, coalesce(sum(b.refunded), 0) as refunded,
-    count(*) filter (where b.charged > 0) as purchases,
-    count(distinct b.student) filter (where b.charged > 0) as students"""
+    coalesce(sum(charged), 0) as charged, coalesce(sum(refunded), 0) as refunded,
+    count(*) filter (where charged > 0) as purchases,
+    count(distinct student) filter (where charged > 0) as students"""
 
-# Who never paid, of whom only a refund is known, did not pay first in any period.
+# Who never paid, of whom only a refund is known, did not pay first in any period. Nothing that is computed is joined: see
+# buyers.OF_ORIGIN.
 _OVER_TIME = f"""
-    with {MONEY}, {FIRSTS},
-    whole as (
-        select m.student, m.purchase_id, 0 as number, $4::timestamptz as start_at,
-               sum(m.amount) filter (where m.is_sale) as charged, -sum(m.amount) filter (where not m.is_sale) as refunded
-        from money m where m.at >= $4 and m.at < $5 and $3::text is not null
-        group by m.student, m.purchase_id
-    ),
+    with {MONEY}, {FOLLOWED},
     cut as (
-        select m.student, m.purchase_id, width_bucket(m.at, $6::timestamptz[]) as number,
-               sum(m.amount) filter (where m.is_sale) as charged, -sum(m.amount) filter (where not m.is_sale) as refunded
-        from money m where m.at >= $4 and m.at < $5
-        group by m.student, m.purchase_id, number
+        select student, first_at, purchase_id, 0 as number, amount, is_sale from followed
+        where at >= $4 and at < $5 and $3::text is not null
+        union all
+        select student, first_at, purchase_id, width_bucket(at, $6::timestamptz[]), amount, is_sale from followed
+        where at >= $4 and at < $5
     ),
     bought as (
-        select * from whole
-        union all
-        select student, purchase_id, number, ($6::timestamptz[])[number], charged, refunded from cut
+        select number, student, first_at, purchase_id,
+               sum(amount) filter (where is_sale) as charged, -sum(amount) filter (where not is_sale) as refunded
+        from cut group by number, student, first_at, purchase_id
     )
-    select b.number, coalesce(f.first_at >= b.start_at, false) as is_new, {_SUMS}
-    from bought b left join firsts f on f.student = b.student
-    group by 1, 2"""  # noqa: S608 – of constants
+    select number, coalesce(first_at >= case number when 0 then $4 else ($6::timestamptz[])[number] end, false) as is_new, {_SUMS}
+    from bought group by 1, 2"""  # noqa: S608 – of constants
 
+# What is credited to no touch is the money less its credits.
 _BY_SOURCE = f"""
-    with {MONEY}, {FIRSTS},
+    with {MONEY}, {FOLLOWED},
+    moved as materialized (
+        select * from followed where at >= $4 and at < $5
+    ),
     credited as materialized (
-        select k.touch_id, m.charge_id, m.student, m.purchase_id, k.amount_minor as amount, m.is_sale
-        from money m join credits k on k.tenant_id = $1 and k.charge_id = m.charge_id and k.model = $3
-        where m.at >= $4 and m.at < $5
+        select k.touch_id, m.student, m.first_at, m.purchase_id, k.amount_minor as amount, m.is_sale
+        from moved m join credits k on k.tenant_id = $1 and k.charge_id = m.charge_id and k.model = $3
         order by k.touch_id
     ),
-    of_charge as (
-        select charge_id, sum(amount) as amount from credited group by charge_id
+    shared as (
+        select t.source, t.channel, c.student, c.first_at, c.purchase_id, c.amount, c.is_sale
+        from credited c join touches t on t.tenant_id = $1 and t.id = c.touch_id
+        union all
+        select null, null, student, first_at, purchase_id, amount, is_sale from moved
+        union all
+        select null, null, student, first_at, purchase_id, -amount, is_sale from credited
     ),
     bought as (
-        select t.source, min(t.channel) as channel, c.student, c.purchase_id,
-               sum(c.amount) filter (where c.is_sale) as charged, -sum(c.amount) filter (where not c.is_sale) as refunded
-        from credited c join touches t on t.tenant_id = $1 and t.id = c.touch_id
-        group by t.source, c.student, c.purchase_id
-        union all
-        select null, null, m.student, m.purchase_id,
-               sum(m.amount - coalesce(o.amount, 0)) filter (where m.is_sale),
-               -sum(m.amount - coalesce(o.amount, 0)) filter (where not m.is_sale)
-        from money m left join of_charge o on o.charge_id = m.charge_id
-        where m.at >= $4 and m.at < $5
-        group by m.student, m.purchase_id
+        select source, min(channel) as channel, student, first_at, purchase_id,
+               sum(amount) filter (where is_sale) as charged, -sum(amount) filter (where not is_sale) as refunded
+        from shared group by source, student, first_at, purchase_id
     )
-    select b.source, mode() within group (order by b.channel) as channel, coalesce(f.first_at >= $4, false) as is_new, {_SUMS}
-    from bought b left join firsts f on f.student = b.student
-    group by 1, 3"""  # noqa: S608 – of constants
+    select source, mode() within group (order by channel) as channel, coalesce(first_at >= $4, false) as is_new, {_SUMS}
+    from bought group by 1, 3"""  # noqa: S608 – of constants
 
 Kinds = Mapping[bool, Any]
 """A row by whether it is of new students."""
