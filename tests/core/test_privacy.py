@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import msgspec
@@ -152,6 +152,16 @@ async def test_an_erased_person_is_in_no_row_and_every_number_stays(shop: Shop) 
     before = (await sources(shop), await shop.books())
     assert before == ({"youtube": (9_900, 1), "podcast": (5_000, 1)}, (14_900, 14_900, 0))
     assert await shop.mentions(PAT) != {}
+    async with shop.tenant.transaction() as conn:
+        await conn.execute(
+            "insert into visitor_links (tenant_id, from_visitor_id, to_visitor_id) values ($1, $2, $3)",
+            shop.tenant.id, uuid4(), UUID(shop.pat),
+        )  # fmt: skip
+        await conn.execute(
+            "insert into claims (tenant_id, claim_key, visitor_id, source, answer, evidence, occurred_at) "
+            "values ($1, 'event:1', $2, 'a friend', 'A friend', 'event', now())",
+            shop.tenant.id, UUID(shop.pat),
+        )  # fmt: skip
     await shop.erase("  PAT@Example.COM ")
     assert await shop.mentions(PAT, NAME.lower(), shop.pat, "youtubeabc123") == {}
     assert (await sources(shop), await shop.books()) == before
@@ -374,3 +384,19 @@ async def test_an_operator_reapplies_from_the_shell(shop: Shop, installation: Ru
     said = await run("reapply", "--from", str(file))
     assert f"Tenant {shop.tenant.id}: 1 purchases." in said
     assert await shop.mentions(PAT) == {}
+
+
+async def test_texts_that_must_differ_still_differ_under_pseudonyms(shop: Shop) -> None:
+    """As in a plugin's table that knows everybody by address: two spellings of one address are two rows."""
+    async with shop.tenant.transaction() as conn:
+        await conn.executemany(
+            "insert into claims (tenant_id, claim_key, source, answer, evidence, occurred_at) "
+            "values ($1, $2, 'a friend', $3, 'api', now())",
+            [(shop.tenant.id, key, f"call me <{key}> or pat%40example.com") for key in (PAT, "PAT@example.com")],
+        )
+    await shop.erase(PAT)
+    assert await shop.mentions(PAT, "pat%40example.com") == {}
+    async with shop.tenant.transaction() as conn:
+        rows = await conn.fetch("select claim_key, answer from claims where tenant_id = $1", shop.tenant.id)
+    assert len({row["claim_key"] for row in rows}) == 2
+    assert all(row["answer"].startswith("call me <erased-") for row in rows)

@@ -19,6 +19,8 @@ from coursesignal.db.engine import hash_key
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Identifier, Sighting
 
+PSEUDONYM = "erased-"
+"""What stands for an erased address begins with this."""
 EMAIL_LIKE = re.compile(r"[^\s@<>()\[\]{},;:\"'\\/?&=|`]{1,64}@[^\s@<>()\[\]{},;:\"'\\/?&=|`]{1,253}")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
@@ -99,7 +101,7 @@ class Tombstones:
     def _pseudonym(self, found: str) -> str:
         for address in (found, found.strip(".")):
             if self.address(address):
-                return f"erased-{self._hash('email', email_key(address) or '').hex()[:12]}"
+                return f"{PSEUDONYM}{self._hash('email', email_key(address) or '').hex()[:12]}"
         return found
 
     def _hash(self, kind: str, value: str) -> bytes:

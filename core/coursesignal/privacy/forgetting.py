@@ -41,6 +41,11 @@ _RENAME_IN_EVENTS = """
     update outbox o set payload = jsonb_set(o.payload, '{visitor_id}', to_jsonb(m.new_id))
     from unnest($2::text[], $3::text[]) as m (old_id, new_id)
     where o.tenant_id = $1 and o.payload ->> 'visitor_id' = m.old_id"""
+# Whatever else is kept of a visitor, plugins' tables too.
+_OTHERS = """
+    select c.relname as name, a.attname as column_name from pg_class c join pg_attribute a on a.attrelid = c.oid
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and c.relrowsecurity
+        and a.attname ~ 'visitor_id$' and a.atttypid = 'uuid'::regtype and not a.attisdropped and c.relname <> all($1)"""
 _BARE = "split_part(split_part({column}, '?', 1), '#', 1)"
 _MOVE = {
     "sessions": f"landing_url = {_BARE.format(column='r.landing_url')}",
@@ -162,9 +167,25 @@ class Forgetting:
                 self.tenant_id, old, new,
             )  # fmt: skip
             self.counts[table] += int(done.rpartition(" ")[2])
+        await self._rename_elsewhere(old, new)
         await self.conn.execute(_RENAME_IN_EVENTS, self.tenant_id, [str(one) for one in old], [str(one) for one in new])
         await self.conn.execute("delete from visitors where tenant_id = $1 and id = any($2)", self.tenant_id, old)
         self.counts["visitors"] += len(old)
+
+    async def _rename_elsewhere(self, old: Sequence[UUID], new: Sequence[UUID]) -> None:
+        """Links to the person's other browsers would lead to who they were: they go."""
+        await self.conn.execute(
+            "delete from visitor_links where tenant_id = $1 and (from_visitor_id = any($2) or to_visitor_id = any($2))",
+            self.tenant_id, list(old),
+        )  # fmt: skip
+        for row in await self.conn.fetch(_OTHERS, [*_MOVE, "visitor_links"]):
+            table, column = row["name"], row["column_name"]
+            await self.conn.execute(
+                f'update "{table}" r set "{column}" = m.new_id '  # noqa: S608 – names from the catalogue
+                f"from unnest($2::uuid[], $3::uuid[]) as m (old_id, new_id) "
+                f'where r.tenant_id = $1 and r."{column}" = m.old_id',
+                self.tenant_id, list(old), list(new),
+            )  # fmt: skip
 
     async def _copy_visitors(self, old: Sequence[UUID], new: Sequence[UUID]) -> None:
         await self.conn.execute(

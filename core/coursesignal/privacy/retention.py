@@ -62,6 +62,10 @@ STEPS = {
                 and not exists (select from goal_hits h where h.tenant_id = $1 and h.visitor_id = v.id)
                 and not exists (select from touches t where t.tenant_id = $1 and t.visitor_id = v.id) limit $3
         )""",
+    "visitorLinks": """
+        delete from visitor_links where tenant_id = $1 and (from_visitor_id, to_visitor_id) in (
+            select from_visitor_id, to_visitor_id from visitor_links where tenant_id = $1 and linked_at < $2 limit $3
+        )""",
     "webhooks": """
         update inbox set body = ''::bytea, headers = '{}', query = '{}', redacted_at = now() where tenant_id = $1 and id in (
             select id from inbox where tenant_id = $1 and received_at < $2 and status <> 'received' and redacted_at is null

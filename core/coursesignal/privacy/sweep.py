@@ -5,6 +5,7 @@ Tables and columns are read from the database's catalogue, so that none is forgo
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import msgspec
 from coursesignal.connections import inbox
 from coursesignal.connections.house import House
 from coursesignal.identity import tombstones
-from coursesignal.identity.tombstones import Tombstones
+from coursesignal.identity.tombstones import PSEUDONYM, Tombstones
 from coursesignal.jobs.mail import Letter
 from coursesignal.security.box import aad
 
@@ -84,8 +85,20 @@ async def _sweep_table(conn: asyncpg.Connection, erased: Tombstones, table: Text
         redacted = tuple(_redacted(value, erased) for value in values)
         if redacted != values:
             changed.append((*key, *redacted))
-    await conn.executemany(table.update, changed)
+    for row in changed:
+        await _write(conn, table, row)
     return len(changed)
+
+
+async def _write(conn: asyncpg.Connection, table: Texts, row: tuple[Any, ...]) -> None:
+    """Where two spellings of one address are to be unique, each gets a pseudonym of its own."""
+    try:
+        async with conn.transaction():
+            await conn.execute(table.update, *row)
+    except asyncpg.UniqueViolationError:
+        own = f"-{secrets.token_hex(4)}"
+        marked = [f"{v}{own}" if isinstance(v, str) and PSEUDONYM in v else v for v in row[len(table.key) :]]
+        await conn.execute(table.update, *row[: len(table.key)], *marked)
 
 
 def _redacted(value: Any, erased: Tombstones) -> Any:
