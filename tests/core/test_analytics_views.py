@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from coursesignal.analytics.views import Definition, View
+from coursesignal.attribution.service import credit
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.history import History
 
@@ -184,6 +185,35 @@ async def test_by_order_all_money_of_a_purchase_counts_on_its_day(shop: Shop) ->
     for model in MODELS:
         april: dict[str, Any] = {"from": "2026-04-01", "to": "2026-04-30"}
         _adds_up(await shop.get("sources", model=model, dateBy="order", **april))
+
+
+async def test_another_window_answers_as_if_it_were_the_tenants(shop: Shop) -> None:
+    """Every report that reads credits, before and after the tenant makes the window its own."""
+    reports = ("sources", "drilldown/youtube", "ledger", "models/compare", "students", "journeys", "reconciliation")
+    asked = [(report, model) for report in reports for model in MODELS]
+    own = {one: await shop.get(one[0], model=one[1]) for one in asked}
+    for window in ("7", "lifetime"):
+        found = {one: await shop.get(one[0], model=one[1], window=window) for one in asked}
+        assert own != found
+        for model in MODELS:
+            _adds_up(found["sources", model])
+        await _look_back(shop, 7 if window == "7" else 3_650)
+        told = {one: await shop.get(one[0], model=one[1]) for one in asked}
+        for answer in (*found.values(), *told.values()):
+            del answer["window"]
+        assert found == told
+    await _look_back(shop, 90)
+    assert {one: await shop.get(one[0], model=one[1]) for one in asked} == own
+
+
+async def _look_back(shop: Shop, days: int) -> None:
+    """Another window for the tenant, and its credits."""
+    runtime = shop.tenant.runtime
+    async with runtime.database.control() as conn:
+        await conn.execute("update tenants set lookback_days = $2 where id = $1", shop.tenant.id, days)
+    async with shop.tenant.transaction() as conn:
+        ids = [row["id"] for row in await conn.fetch("select id from purchases where tenant_id = $1", shop.tenant.id)]
+        await credit(conn, shop.tenant.id, ids, runtime.registry.models)
 
 
 async def test_a_currency_that_is_asked_for_is_the_one_added_up(shop: Shop) -> None:

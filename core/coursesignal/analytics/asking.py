@@ -47,7 +47,9 @@ class Ask:
 
         Raises Invalid for what cannot be asked, Busy when it takes too long.
         """
-        async with reading(self.db, self.tenant, self.models, self.wanted, self.model, self.wishes) as about:
+        async with reading(
+            self.db, self.tenant, self.models, self.wanted, self.model, self.wishes, every_model=every_model
+        ) as about:
             self.heard.update(told(about))
             yield about
 

@@ -162,7 +162,7 @@ async def _credits(reading: Reading, purchase_ids: Sequence[UUID], row: Row) -> 
 
 async def _journeys(reading: Reading, purchase_ids: Sequence[UUID]) -> dict[UUID, Journey]:
     """The paths that were credited."""
-    return await load_journeys(reading.conn, reading.tenant.id, purchase_ids)
+    return await load_journeys(reading.conn, reading.tenant.id, purchase_ids, reading.lookback_days)
 
 
 async def _sums(reading: Reading, row: Row) -> tuple[LedgerSum, ...]:

@@ -17,6 +17,7 @@ from coursesignal.analytics.period import Period, Wanted
 from coursesignal.analytics.segments import filter_of
 from coursesignal.analytics.shadows import Changes, view_of
 from coursesignal.analytics.views import AS_THEY_ARE, View
+from coursesignal.analytics.windowing import credits_within
 from coursesignal.analytics.wishes import NOTHING, Wishes
 from coursesignal.db.engine import ENGINE, Database
 from coursesignal.errors import Busy, FieldError, Invalid
@@ -38,8 +39,6 @@ _FIRST_AND_LAST = """
     select least((select min(occurred_at) from charges where tenant_id = $1),
                  (select min(started_at) from sessions where tenant_id = $1)) as first,
            (select max(occurred_at) from charges where tenant_id = $1) as last"""
-EVERY_CREDIT: Mapping[str, str] = {}
-"""No row of ``credits.model`` stands for another."""
 FALLBACK_MODEL = "last_non_direct"
 """Stands in for a default model that this installation no longer has."""
 
@@ -93,35 +92,31 @@ async def reading(
     wanted: Wanted = "all",
     model: str = "",
     wishes: Wishes = NOTHING,
-    credits: Mapping[str, str] = EVERY_CREDIT,
+    *,
+    every_model: bool = False,
 ) -> AsyncIterator[Reading]:
     """Open a read-only snapshot of ``tenant`` for ``wanted`` under ``model`` (empty: the tenant's default).
 
-    ``credits`` says which rows of ``credits.model`` stand for the slugs of models (none given: those of the same name). Inside an
-    open transaction of the tenant it reads that one. Raises Invalid for what cannot be asked, Busy when a statement takes longer
-    than TIMEOUT_S.
+    ``every_model`` when more credits are read than that model's. Inside an open transaction of the tenant it reads that one.
+    Raises Invalid for what cannot be asked, Busy when a statement takes longer than TIMEOUT_S.
     """
     wishes.check()
     try:
         async with snapshot(db, tenant) as conn:
             row = await conn.fetchrow("select default_model, lookback_days from tenants where id = $1", tenant.id)
             default = _known(row["default_model"], models)
-            if wishes.window and not credits:
-                _check_window(wishes.window, row["lookback_days"])
+            slug = chosen(model, default, models)
+            days = wishes.lookback_days or row["lookback_days"]
+            credits = None
+            if days != row["lookback_days"]:
+                read = {name: found for name, found in models.items() if every_model or name == slug}
+                credits = await credits_within(conn, tenant.id, days, read)
             changes = Changes(wishes.date_by == "order", credits, await _filters(conn, tenant, wishes))
             view = await view_of(conn, tenant.id, changes)
             period = await _whole(conn, tenant, view) if wanted == "all" else wanted
-            slug = chosen(model, default, models)
-            yield Reading(conn, tenant, period, slug, default, row["lookback_days"], models, wishes, view)
+            yield Reading(conn, tenant, period, slug, default, days, models, wishes, view)
     except asyncpg.QueryCanceledError as error:
         raise too_slow() from error
-
-
-def _check_window(window: str, lookback_days: int) -> None:
-    """Without other credits only the tenant's own window can be read."""
-    if window != str(lookback_days):
-        text = f"Credits are kept for the tenant's own window of {lookback_days} days only."
-        raise Invalid("This window cannot be read here.", errors=[FieldError("window", text)])
 
 
 async def _filters(conn: asyncpg.Connection, tenant: Tenant, wishes: Wishes) -> list[Filter]:

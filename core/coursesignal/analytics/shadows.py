@@ -23,6 +23,8 @@ OF_VISITORS = {"visitors": "id", "sessions": "visitor_id", "touches": "visitor_i
 
 Credits are read through their charges, items through their purchase: these are narrowed already.
 """
+CREDITS = "at_window"
+"""The step with the credits of another window."""
 _COLUMNS = """
     select array_agg(attname::text order by attnum) from pg_catalog.pg_attribute
     where attrelid = ('public.' || $1)::regclass and attnum > 0 and not attisdropped"""
@@ -30,10 +32,10 @@ _COLUMNS = """
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changes the tables; ``credits`` names the rows in ``credits.model`` that stand for a model's slug."""
+    """What changes the tables; ``credits`` stand for the stored ones."""
 
     by_order: bool = False
-    credits: Mapping[str, str] = field(default_factory=dict)
+    credits: Definition | None = None
     filters: Sequence[Filter] = ()
     conversion: Conversion | None = None
 
@@ -94,30 +96,24 @@ class _Building:
         self.tables["charges"] = self._select("charges", await self._columns("charges", changed), joins)
 
     async def _credits(self) -> None:
-        """Those of the window under the model's own name, split as their charge was converted."""
+        """Those of another window, split as their charge was converted."""
         changed: dict[str, str] = {}
-        joins, where, values = "", "", tuple[object, ...]()
-        if credits := self.changes.credits:
-            where, values = "x.model = any($1::text[])", (list(credits.values()),)
-            changed["model"] = "split_part(x.model, '@', 1)"
-            if len(credits) == 1:  # a constant, so that what is compared with it costs nothing
-                changed["model"], values = "$2::text", (*values, *credits)
+        table, joins = "public.credits", ""
+        if self.changes.credits:
+            table, self.steps[CREDITS] = CREDITS, self.changes.credits
         if conversion := self.changes.conversion:
-            changed |= conversion.of_credits
-            joins = JOIN_CREDITS
+            changed, joins = conversion.of_credits, JOIN_CREDITS
         columns = await self._columns("credits", changed)
-        self.tables["credits"] = self._select("credits", columns, joins, where, values)
+        self.tables["credits"] = self._select("credits", columns, joins, table)
 
     async def _purchases(self, conversion: Conversion) -> None:
         columns = await self._columns("purchases", conversion.of_purchases)
         self.tables["purchases"] = self._select("purchases", columns, JOIN_PURCHASES)
 
-    def _select(
-        self, table: str, columns: str, joins: str = "", where: str = "", values: tuple[object, ...] = ()
-    ) -> Definition:
-        tests = [f"x.tenant_id = '{self.tenant_id}'", self.narrowed.get(table), where]
-        sql = f"select {columns} from public.{table} x {joins} where {' and '.join(test for test in tests if test)}"  # noqa: S608
-        return Definition(sql, values)
+    def _select(self, table: str, columns: str, joins: str = "", source: str = "") -> Definition:
+        tests = [f"x.tenant_id = '{self.tenant_id}'", self.narrowed.get(table)]
+        where = " and ".join(test for test in tests if test)
+        return Definition(f"select {columns} from {source or f'public.{table}'} x {joins} where {where}")  # noqa: S608
 
     async def _columns(self, table: str, changed: Mapping[str, str]) -> str:
         """Every column of the table in its order, the changed ones computed."""

@@ -13,6 +13,9 @@ DateBy = Literal["charge", "order"]
 Window = Literal["", "1", "7", "14", "30", "60", "90", "365", "lifetime"]
 """How many days before a purchase a touch can be and still be credited; empty: the tenant's own setting."""
 
+LIFETIME_DAYS = 36_500
+"""A lifetime in days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -41,6 +44,11 @@ class Wishes:
     def days(self) -> int | None:
         """Of the window; None for lifetime and for none asked."""
         return int(self.window) if self.window.isdigit() else None
+
+    @property
+    def lookback_days(self) -> int | None:
+        """The window in days, lifetime too; None for none asked."""
+        return (self.days or LIFETIME_DAYS) if self.window else None
 
 
 NOTHING = Wishes()

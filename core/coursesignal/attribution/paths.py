@@ -22,7 +22,7 @@ CLOSES_AT = """{purchased_at} + case when {purchased_at} = date_trunc('second', 
 PATHS = f"""
     with wanted as (
         select p.id, p.person_id, p.purchased_at,
-               p.purchased_at - make_interval(days => t.lookback_days) as opens_at,
+               p.purchased_at - make_interval(days => coalesce($3::int, t.lookback_days)) as opens_at,
                {CLOSES_AT.format(purchased_at="p.purchased_at")} as closes_at
         from purchases p join tenants t on t.id = p.tenant_id
         where p.tenant_id = $1 and p.id = any($2)
@@ -46,10 +46,12 @@ class Journey:
     path: list[Touch] = field(default_factory=list)
 
 
-async def load_journeys(conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID]) -> dict[UUID, Journey]:
-    """The journey of each purchase; empty paths for buyers nobody saw."""
+async def load_journeys(
+    conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID], lookback_days: int | None = None
+) -> dict[UUID, Journey]:
+    """The journey of each purchase within the tenant's window, or within ``lookback_days``; empty for buyers nobody saw."""
     journeys: dict[UUID, Journey] = {}
-    for row in await conn.fetch(PATHS, tenant_id, list(purchase_ids)):
+    for row in await conn.fetch(PATHS, tenant_id, list(purchase_ids), lookback_days):
         journey = journeys.setdefault(row["purchase_id"], Journey(row["purchased_at"]))
         if row["id"] is not None:
             journey.touch_ids.append(row["id"])
