@@ -4,61 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import http.server
-import shutil
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, Request, Route, async_playwright
+from playwright.async_api import BrowserContext, Page, Request, Route
 
-from coursesignal.app import create_app
-from coursesignal.runtime import Runtime
-from coursesignal.testing.fixtures import ActingTenant, TenantMaker
-from coursesignal.testing.live import free_port
+from coursesignal.testing.fixtures import ActingTenant
 
 pytestmark = pytest.mark.browser
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-SHOP = "http://www.shop.test"
 COLLECT = "**/api/tracking/event"
 
 Run = Callable[[], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-async def server(installation: Runtime) -> AsyncIterator[str]:
-    """The web application on a free port, in this event loop."""
-    port = free_port()
-    app = create_app(installation, manage_runtime=False)
-    serving = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))  # type: ignore[arg-type]
-    task = asyncio.create_task(serving.serve())
-    while not serving.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    serving.should_exit = True
-    await task
-
-
-@pytest.fixture(scope="module")
-async def chromium(anyio_backend: str) -> AsyncIterator[Browser]:
-    assert CHROMIUM, "Chromium is needed: apt-get install -y chromium"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
-async def tenant(make_tenant: TenantMaker) -> ActingTenant:
-    return await make_tenant()
 
 
 class Shop(http.server.BaseHTTPRequestHandler):
@@ -87,20 +45,6 @@ def shop(server: str, tenant: ActingTenant) -> Iterator[str]:
         threading.Thread(target=site.serve_forever, daemon=True).start()
         yield str(site.server_address[1])
         site.shutdown()
-
-
-@pytest.fixture
-async def context(chromium: Browser) -> AsyncIterator[BrowserContext]:
-    opened = await chromium.new_context()
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def page(context: BrowserContext) -> Page:
-    opened = await context.new_page()
-    opened.on("pageerror", lambda error: pytest.fail(f"the page saw {error}"))
-    return opened
 
 
 async def visit(page: Page, address: str) -> None:
