@@ -74,9 +74,9 @@ class Tombstones:
     key: bytes
 
     @classmethod
-    def of_address(cls, tenant_id: UUID, address: str) -> Tombstones:
-        """As if this address alone had been erased: to find who names it."""
-        return cls(tenant_id, frozenset({hash_of(tenant_id, "email", address)}), hash_key())
+    def of_known(cls, tenant_id: UUID, known: Collection[tuple[str, str]]) -> Tombstones:
+        """As if these identifiers alone, of kind and value, had been erased: to find what names them."""
+        return cls(tenant_id, frozenset(hash_of(tenant_id, kind, value) for kind, value in known), hash_key())
 
     def hold(self, kind: str, value: str) -> bool:
         """Whether this identifier belongs to somebody erased."""

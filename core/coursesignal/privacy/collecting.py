@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +57,8 @@ async def collect(house: House, tenant_id: UUID, email: str) -> dict[str, Sectio
         found: dict[str, Section] = {
             name: [dict(row) for row in await _rows(conn, sql, (tenant_id, *values))] for name, sql in _SECTIONS.items()
         }
-    found["webhooks"] = await _webhooks(house, tenant_id, email)
+    known = {("email", email)} | {(row["kind"], row["value"]) for row in found["identifiers"]}
+    found["webhooks"] = await _webhooks(house, tenant_id, known)
     return found
 
 
@@ -84,10 +85,10 @@ async def _rows(conn: asyncpg.Connection, sql: str, values: tuple[Any, ...]) -> 
     return rows
 
 
-async def _webhooks(house: House, tenant_id: UUID, email: str) -> Section:
-    """Stored webhooks that name the address, with what they said."""
+async def _webhooks(house: House, tenant_id: UUID, known: Collection[tuple[str, str]]) -> Section:
+    """Stored webhooks that name the person by anything they are known by, with what they said."""
     async with house.db.tenant(tenant_id) as conn:
-        wanted = Tombstones.of_address(tenant_id, email)
+        wanted = Tombstones.of_known(tenant_id, known)
         rows = conn.cursor(
             "select i.id, i.connection_id, i.body, i.headers, i.query, i.received_at, i.status, c.platform "
             "from inbox i join connections c on c.tenant_id = i.tenant_id and c.id = i.connection_id "
