@@ -325,6 +325,8 @@ class SetupState(Report, frozen=True, kw_only=True):
     """What a tenant has set up so far, and so what to do next."""
 
     site_key: str | None
+    site_attributes: str = ""
+    """What the snippet says besides the key, each attribute with a space before it."""
     last_event_at: datetime | None
     connections: tuple[ConnectionLine, ...]
     has_purchases: bool

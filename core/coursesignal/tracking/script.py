@@ -59,15 +59,17 @@ INSTRUCTIONS = Instructions(
         "1. In Teachable, open your school's admin and choose Site, then Code snippets.\n"
         "2. Paste the snippet into Head: it then runs on your school's pages, sales pages and checkout.\n"
         "3. Save.\n"
-        "4. If you sell from a website of your own as well, paste the same snippet there, before </head>.\n"
+        "4. If you sell from a website of your own as well, paste the same snippet there, before </head>, "
+        "and add both domains to the website's linked hosts.\n"
         "5. Open your school in a new tab and come back here: the status changes to Receiving within a few seconds."
     ),
     general=(
         "1. Paste the snippet into every page of your website, just before </head>. "
         "In WordPress, Webflow, Squarespace or Wix this is the box called header code or custom code.\n"
-        "2. Use the same snippet on your blog, your landing pages and your checkout, also on other domains.\n"
-        "3. Where somebody gives you their e-mail address, call CourseSignal.identify(email): "
-        "the sale then finds its way back to the visit.\n"
+        "2. Use the same snippet on your blog, your landing pages and your checkout. When one of them is on another domain, "
+        "add that domain to the website's linked hosts: links there then take the visitor along.\n"
+        "3. Where somebody gives you their e-mail address, call CourseSignal.identify(email), "
+        "or turn on form e-mails: the sale then finds its way back to the visit.\n"
         '4. For something else worth counting call CourseSignal.track("watched-webinar", {minutes: 42}).\n'
         "5. Open your website in a new tab and come back here: the status changes to Receiving within a few seconds."
     ),
