@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 
 from is_bot import Bots
+from ua_parser import parse
 
 from coursesignal.tracking.reasons import DropReason
 
@@ -55,6 +56,13 @@ _CRAWLERS = re.compile(
     r"yaanb|caam)\b",
     re.IGNORECASE,
 )
+# Words that no phone's browser needs: with them a known phone is no excuse.
+_UNLIKE_A_PHONE = re.compile(
+    r"https?:|bot\b|bot[/_]|crawl|spider|slurp|fetch|scan|monitor|preview|thumb|check|valid|search\b|prerender|screenshot|\+|archive|"
+    r"lighthouse|speed|audit|agent|cfnetwork|rss|weblight|synthetic|observatory|burp|compatible;|^[a-z]+[|,]",
+    re.IGNORECASE,
+)
+_NO_MAKER = frozenset({None, "Generic", "Generic_Android", "Spider"})
 _search = Bots().is_bot
 
 
@@ -74,7 +82,17 @@ def automation(user_agent: str) -> DropReason | None:
         return DropReason.BOT
     if _BARE_DEVICE.match(text):
         return None
-    return DropReason.BOT if _search(_OF_PEOPLE.sub("", _ANDROID_MODEL.sub("(Linux; Android)", text))) else None
+    if not _search(_OF_PEOPLE.sub("", _ANDROID_MODEL.sub("(Linux; Android)", text))) or _is_phone(text):
+        return None
+    return DropReason.BOT
+
+
+def _is_phone(text: str) -> bool:
+    """Whether it names a phone or tablet of a known maker, and nothing that a crawler would say."""
+    if _UNLIKE_A_PHONE.search(text):
+        return False
+    device = parse(text).device
+    return device is not None and device.brand not in _NO_MAKER and device.family != "Mac"
 
 
 def is_bot(user_agent: str) -> bool:
