@@ -258,6 +258,17 @@ async def test_a_model_that_credits_none_of_the_visits_is_a_reason(school: Schoo
     assert {example["id"] for example in rows[1]["examples"]} == {school.sales["cid"], school.sales["lea"]}
 
 
+async def test_a_longer_window_finds_older_visits(school: School) -> None:
+    rows = {row["reason"]: row for row in (await school.get("coverage", window="365", **JUNE))["rows"]}
+    assert (rows["credited"]["purchases"], rows["credited"]["netRevenueMinor"]) == (5, 26_000)
+    assert "visits-outside-window" not in rows
+    journeys = await school.get("journeys", window="365", **JUNE)
+    assert (["Audio"], 1_000) in [(path["steps"], path["revenueMinor"]) for path in journeys["paths"]]
+    assert journeys["withoutJourney"]["purchases"] == 4
+    short = await school.get("journeys", window="1", **JUNE)
+    assert (["Organic Video"], 3) in [(path["steps"], path["purchases"]) for path in short["paths"]]
+
+
 async def test_a_probable_match_is_told_apart(client: httpx.AsyncClient, make_tenant: TenantMaker) -> None:
     past = History(await make_tenant())
     for name in ("max", "nia"):

@@ -24,7 +24,7 @@ PERIODS: list[dict[str, str]] = [
     {"from": "2024-04-20", "to": "2024-06-11"},
     {"from": "2023-01-01", "to": "2023-02-01"},
     {"from": "2024-03-20", "to": "2024-07-11", "dateBy": "order"},
-    {"from": "2024-04-01", "to": "2024-07-11", "filter": "source:youtube|newsletter"},
+    {"from": "2024-04-01", "to": "2024-07-11", "filter": "source:youtube|newsletter", "window": "7"},
 ]
 MODELS = ("last_non_direct", "linear", "opt_in")
 MONEY = ("chargedMinor", "refundedMinor", "revenueMinor")
@@ -159,7 +159,7 @@ async def test_new_and_returning_are_the_summary_as_a_whole_by_source_and_by_mon
 
 def _wishes(period: dict[str, str]) -> dict[str, str]:
     """How it is asked for besides the period."""
-    return {name: value for name, value in period.items() if name in ("dateBy", "filter")}
+    return {name: value for name, value in period.items() if name in ("dateBy", "filter", "window")}
 
 
 def _both(part: Any, column: str) -> int:
