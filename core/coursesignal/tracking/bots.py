@@ -20,7 +20,9 @@ REMEMBERED = 16_384
 
 _HEADLESS = re.compile(r"\bHeadless(?:Chrome|Edg|Shell)?/", re.IGNORECASE)
 _CLIENT = re.compile(
-    r"^(?:curl|wget|httpie|python-(?:requests|httpx)|aiohttp|node|undici|postmanruntime|k6)(?:$|[ /(])", re.IGNORECASE
+    r"^(?:curl|wget|httpie|python-(?:requests|httpx)|aiohttp|node|undici|postmanruntime|k6)(?:$|[ /(])|"
+    r"^mozilla/\d\.\d(?: \(\w*\))?(?: [a-z]+)?$|^[\w-]*test[\w-]*(?:/[\d.]+)?$|^(?:a )?browser(?:/[\d.]+)?$",
+    re.IGNORECASE,
 )
 # Automation that says whose it is.
 _NAMES_ITSELF = re.compile(
