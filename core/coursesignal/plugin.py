@@ -405,7 +405,8 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True, tag="charge"):
     refund_of: str | None = None
     """External id of the charge this reverses, where the platform says it."""
     hints: Mapping[str, str] = {}
-    """Low-rank evidence of where the buyer came from: coupon, affiliate, referrer, visitor_id."""
+    """Low-rank evidence of where the buyer came from: coupon, affiliate, referrer, visitor_id; ``source`` as the platform tells
+    it, ``self_reported`` as the buyer answered "how did you hear of us?"."""
 
 
 class RefundTotal(msgspec.Struct, frozen=True, kw_only=True, tag="refund_total"):

@@ -81,11 +81,13 @@ async def test_each_claim_stands_beside_what_the_model_credits(shop: Shop) -> No
     assert rows["podcast"] == {
         "source": "podcast", "kinds": {"survey": 0, "coupon": 1, "platform": 0}, "buyers": 1, "purchases": 1,
         "revenueMinor": 10_000, "trackedMinor": 0, "attributed": 1, "agreeing": 0, "agreementRate": 0.0, "explainsMinor": 0,
+        "explainsPurchases": 0,
     }  # fmt: skip
     assert (rows["youtube"]["trackedMinor"], rows["youtube"]["agreementRate"]) == (13_000, 100.0)
     assert (rows["webinar"]["explainsMinor"], rows["webinar"]["agreementRate"]) == (5_000, None)
     assert (report["purchases"], report["buyers"], report["revenueMinor"]) == (3, 3, 18_000)
     assert (report["explainsMinor"], report["unattributedMinor"]) == (5_000, 5_000), "two claims explain it once"
+    assert (report["explainsPurchases"], rows["webinar"]["explainsPurchases"]) == (1, 1)
 
 
 async def test_a_claim_is_its_own_kind_in_the_journey_and_credits_nothing(shop: Shop) -> None:
@@ -163,6 +165,14 @@ async def test_what_is_no_mapping_is_refused_with_its_place(shop: Shop) -> None:
     answer = await shop.http.put("/api/analytics/coupon-sources", json={"codes": codes}, headers=shop.tenant.headers)
     assert answer.status_code == 422
     assert [error["path"] for error in answer.json()["errors"]] == ["codes.1.code", "codes.2.code", "codes.2.source"]
+
+
+@pytest.mark.parametrize("code", ["x" * 4096, "", "a\x00b", "\x00"])
+async def test_a_code_that_is_none_is_refused(shop: Shop, code: str) -> None:
+    body = {"codes": [{"code": code, "source": "podcast"}]}
+    answer = await shop.http.put("/api/analytics/coupon-sources", json=body, headers=shop.tenant.headers)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["errors"]
 
 
 async def test_hostile_texts_stay_texts(shop: Shop) -> None:

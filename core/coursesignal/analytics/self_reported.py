@@ -40,7 +40,8 @@ _REPORT = f"""
             exists (select from credited k where k.purchase_id = c.purchase_id and k.source = c.source) as agreeing
         from claimed c
         union all
-        select '', bool_or(c.survey), bool_or(c.coupon), bool_or(c.platform), c.purchase_id, false, false
+        select '', bool_or(c.survey), bool_or(c.coupon), bool_or(c.platform), c.purchase_id,
+            exists (select from credited k where k.purchase_id = c.purchase_id), false
         from claimed c group by c.purchase_id
     )
     select c.source, count(*) filter (where m.charged > 0) as purchases,
@@ -50,10 +51,11 @@ _REPORT = f"""
         count(*) filter (where c.platform and m.charged > 0) as platform,
         count(*) filter (where c.attributed and m.charged > 0) as attributed,
         count(*) filter (where c.agreeing and m.charged > 0) as agreeing,
+        count(*) filter (where not c.attributed and m.charged > 0) as explained,
         sum(m.net)::bigint as revenue, sum(m.rest)::bigint as rest
     from counted c join moved m using (purchase_id) join purchases p on p.tenant_id = $1 and p.id = c.purchase_id
     group by c.source"""  # noqa: S608 – of constants
-_NOBODY: dict[str, Any] = dict.fromkeys(("purchases", "buyers", "revenue", "rest"), 0)
+_NOBODY: dict[str, Any] = dict.fromkeys(("purchases", "buyers", "revenue", "rest", "explained"), 0)
 
 
 async def self_reported(reading: Reading) -> SelfReportedReport:
@@ -76,6 +78,7 @@ async def self_reported(reading: Reading) -> SelfReportedReport:
         revenue_minor=every["revenue"],
         unattributed_minor=sold.rest.net_minor,
         explains_minor=every["rest"],
+        explains_purchases=every["explained"],
         rows=sorted(
             (_row(row, tracked[source]) for source, row in found.items()),
             key=lambda row: (-row.revenue_minor, row.source),
@@ -95,4 +98,5 @@ def _row(row: Any, tracked_minor: int) -> SelfReportedRow:
         agreeing=row["agreeing"],
         agreement_rate=percent(row["agreeing"], row["attributed"]),
         explains_minor=row["rest"],
+        explains_purchases=row["explained"],
     )

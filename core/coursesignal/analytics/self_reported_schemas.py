@@ -90,6 +90,8 @@ class SelfReportedRow(Report, frozen=True, kw_only=True):
     agreement_rate: float | None
     explains_minor: int
     """Net revenue of these purchases that the model credits to nothing."""
+    explains_purchases: int
+    """Of ``purchases``, those it credits to nothing at all."""
 
 
 class SelfReportedReport(Report, frozen=True, kw_only=True):
@@ -106,4 +108,6 @@ class SelfReportedReport(Report, frozen=True, kw_only=True):
     """Everything the model credits to nothing in the period."""
     explains_minor: int
     """The part of it for which a claim names a source."""
+    explains_purchases: int
+    """The purchases behind it."""
     rows: Sequence[SelfReportedRow]
