@@ -29,6 +29,8 @@ PATHS = (
     "/api/analytics/journeys?range=90d",
     "/api/analytics/content?range=90d",
     "/api/analytics/coverage?range=90d",
+    "/api/analytics/goals/report?range=90d",
+    "/api/analytics/self-reported?range=90d",
     "/api/analytics/export?report=sources&range=90d",
     "/api/analytics/export?report=daily&range=90d",
     "/api/script/info",
