@@ -75,6 +75,16 @@ async def test_a_browser_that_was_known_there_goes_on_as_who_it_came_as(page: Pa
     assert [(str(link["from_visitor_id"]), str(link["to_visitor_id"])) for link in links] == [(known, visitor)]
 
 
+async def test_whoever_opted_out_is_not_carried_along(page: Page, website: Any) -> None:
+    await website.set_up(linkedHosts=["checkout.localhost"])
+    website.body = f'<a href="{website.at(CHECKOUT, "/buy")}">Buy</a>'
+    await website.visit(page, website.at(SHOP))
+    await page.evaluate("CourseSignal.optOut()")
+    async with page.expect_request(lambda request: request.is_navigation_request()) as gone:
+        await page.click("a")
+    assert (await gone.value).url == website.at(CHECKOUT, "/buy")
+
+
 async def test_a_forged_parameter_leaves_the_address_and_changes_nothing(page: Page, website: Any) -> None:
     await website.set_up()
     await website.visit(page, website.at(SHOP, "/?a=1&cs_link=forged"))

@@ -111,6 +111,7 @@
       consent: safely(() => load(CHOICE) || choose("0")),
       optIn: safely(() => choose("0")),
       optOut: safely(() => {
+        told = {};
         save(QUEUE);
         save(ID);
         choose("1");
