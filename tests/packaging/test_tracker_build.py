@@ -41,6 +41,18 @@ def test_a_tracker_above_the_size_fails_the_build(build: ModuleType) -> None:
         build.measured(too_large)
 
 
+def test_without_the_minifier_an_editable_install_serves_the_source_until_a_build_can(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, built = tmp_path / "t.js", tmp_path / "t.min.js"
+    source.write_text("let answer = 42;")
+    monkeypatch.setattr(build, "SOURCE", source)
+    monkeypatch.setattr(build, "BUILT", built)
+    build.stand_in()
+    assert built.read_text() == source.read_text()
+    assert not build.is_built()
+
+
 def test_node_is_asked_for_only_when_the_source_is_younger_than_what_was_built(
     build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
