@@ -8,13 +8,14 @@ import msgspec
 from litestar import Request, Response
 from litestar.response.base import ASGIResponse
 
+from coursesignal.analytics.conversion import UNUSED, USED, Conversion
 from coursesignal.analytics.reading import Reading
 
 HEARD = "reports_heard"
 """Where a request's state keeps how its question was understood."""
 
 
-def told(reading: Reading) -> dict[str, Any]:
+async def told(reading: Reading) -> dict[str, Any]:
     """What an answer says of its reading besides period, currency and model, which are its own fields."""
     wishes = reading.wishes
     heard: dict[str, Any] = {
@@ -25,7 +26,24 @@ def told(reading: Reading) -> dict[str, Any]:
         heard["segment"] = wishes.segment
     if wishes.filter:
         heard["filter"] = wishes.filter
+    if reading.conversion:
+        heard |= await _converted(reading, reading.conversion)
     return heard
+
+
+async def _converted(reading: Reading, conversion: Conversion) -> dict[str, Any]:
+    """The rates by which the period's charges were converted, and the currencies that had none."""
+    period = (reading.tenant.id, reading.period.start_at, reading.period.end_at)
+    used = {(row["currency"], row["from_at"]) for row in await reading.fetch(USED, *period)}
+    rest = await reading.fetch(UNUSED, *period, reading.currency)
+    return {
+        "rates": [
+            {"currency": rate.said.currency, "rate": rate.said.rate, "validFrom": rate.said.valid_from.isoformat()}
+            for rate in conversion.rates
+            if (rate.said.currency, rate.from_at) in used
+        ],
+        "withoutRate": [row["currency"] for row in rest],
+    }
 
 
 class Answer(Response[Any]):

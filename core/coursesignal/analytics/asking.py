@@ -50,7 +50,7 @@ class Ask:
         async with reading(
             self.db, self.tenant, self.models, self.wanted, self.model, self.wishes, every_model=every_model
         ) as about:
-            self.heard.update(told(about))
+            self.heard.update(await told(about))
             yield about
 
     def of_day(self, day: str) -> Ask:

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import zip_longest
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import asyncpg
+
+from coursesignal.analytics.period import midnight
 from coursesignal.analytics.views import Definition
+from coursesignal.commerce.rates import Rate, list_all
 from coursesignal.currency import EXPONENT
 
 RATES, CONVERTED, SUMS = "at_rates", "at_converted", "at_sums"
@@ -22,17 +28,18 @@ _SALES = "('sale', 'renewal', 'instalment')"
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """One unit of ``currency`` is ``rate`` units of the report's, from ``from_at`` until before ``until_at``."""
+class RateInForce:
+    """``said`` as instants: from ``from_at`` until before ``until_at``."""
 
-    currency: str
-    rate: Decimal
+    said: Rate
     from_at: datetime
     until_at: datetime
 
-    def factor(self, into: str) -> Decimal:
+    @property
+    def factor(self) -> Decimal:
         """Between minor units."""
-        return self.rate.scaleb(EXPONENT.get(into, 2) - EXPONENT.get(self.currency, 2))
+        of, into = EXPONENT.get(self.said.currency, 2), EXPONENT.get(self.said.base, 2)
+        return Decimal(repr(self.said.rate)).scaleb(into - of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Conversion:
     """Everything that has a rate, into ``currency``."""
 
     currency: str
-    rates: Sequence[Rate]
+    rates: Sequence[RateInForce]
 
     def steps(self, tenant_id: UUID) -> dict[str, Definition]:
         """The charges that are converted, with the factor between minor units, and the sums of their purchases."""
@@ -49,7 +56,7 @@ class Conversion:
                 "select * from unnest($1::text[], $2::numeric[], $3::timestamptz[], $4::timestamptz[]) "
                 "as r (currency, factor, from_at, until_at)",
                 (
-                    [rate.currency for rate in self.rates], [rate.factor(self.currency) for rate in self.rates],
+                    [rate.said.currency for rate in self.rates], [rate.factor for rate in self.rates],
                     [rate.from_at for rate in self.rates], [rate.until_at for rate in self.rates],
                 ),
                 kept=True,
@@ -100,6 +107,30 @@ class Conversion:
         }
 
 
+async def conversion_into(conn: asyncpg.Connection, tenant_id: UUID, currency: str, zone: ZoneInfo) -> Conversion:
+    """The tenant's rates into ``currency``; its days are those of ``zone``."""
+    said = await list_all(conn, tenant_id, currency)
+    ends = [
+        midnight(after.valid_from, zone) if after and after.currency == rate.currency else _END
+        for rate, after in zip_longest(said, said[1:])
+    ]
+    return Conversion(
+        currency,
+        [RateInForce(rate, midnight(rate.valid_from, zone), end) for rate, end in zip(said, ends, strict=True)],
+    )
+
+
+_END = datetime(9999, 1, 1, tzinfo=UTC)
+USED = f"""
+    select distinct r.currency, r.from_at
+    from charges x join public.charges c on c.tenant_id = $1 and c.id = x.id
+    join {RATES} r on r.currency = c.currency and c.occurred_at >= r.from_at and c.occurred_at < r.until_at
+    where x.tenant_id = $1 and x.occurred_at >= $2 and x.occurred_at < $3"""  # noqa: S608 – of constants
+"""The rates by which charges of a period were converted."""
+UNUSED = """
+    select distinct currency from charges
+    where tenant_id = $1 and occurred_at >= $2 and occurred_at < $3 and currency <> $4 order by currency"""
+"""The currencies that stay."""
 JOIN_CHARGES = f"left join {CONVERTED} k on k.id = x.id"
 JOIN_CREDITS = f"left join {CONVERTED} k on k.id = x.charge_id"
 JOIN_PURCHASES = f"left join {SUMS} k on k.purchase_id = x.id"

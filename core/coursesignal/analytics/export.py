@@ -50,7 +50,7 @@ async def export(
         content = b"".join([chunk async for chunk in exporter.export([str(c) for c in columns], _each(lines))])
         return File(f"{name}{exporter.suffix}", exporter.media_type, content)
     if file_format == "json":
-        content = msgspec.json.encode({**msgspec.to_builtins(answer), **told(reading)})
+        content = msgspec.json.encode({**msgspec.to_builtins(answer), **await told(reading)})
         return File(f"{name}.json", "application/json", content)
     return File(f"{name}.csv", MEDIA_TYPE, to_csv(wanted.table(answer)))
 

@@ -233,7 +233,7 @@ EXPORTABLE: Mapping[str, Exportable] = {
     "funnel": Exportable(_funnel),
     "journeys": Exportable(_journeys, every_model=True, lines=journey_lines),
     "content": Exportable(_content, lines=content_lines),
-    "coverage": Exportable(_coverage, every_model=True, lines=coverage_lines),
+    "coverage": Exportable(_coverage, lines=coverage_lines),
     "goals": Exportable(_goals, lines=goal_lines),
     "self-reported": Exportable(_self_reported),
 }

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import msgspec
 
+from coursesignal.analytics.conversion import Conversion, conversion_into
 from coursesignal.analytics.filters import Filter, parse
 from coursesignal.analytics.period import Period, Wanted
 from coursesignal.analytics.segments import filter_of
@@ -56,6 +57,7 @@ class Reading:
     models: Mapping[str, AttributionModel]
     wishes: Wishes = NOTHING
     view: View = AS_THEY_ARE
+    conversion: Conversion | None = None
 
     @property
     def currency(self) -> str:
@@ -111,12 +113,23 @@ async def reading(
             if days != row["lookback_days"]:
                 read = {name: found for name, found in models.items() if every_model or name == slug}
                 credits = await credits_within(conn, tenant.id, days, read)
-            changes = Changes(wishes.date_by == "order", credits, await _filters(conn, tenant, wishes))
+            conversion = await _conversion(conn, tenant, wishes)
+            changes = Changes(wishes.date_by == "order", credits, await _filters(conn, tenant, wishes), conversion)
             view = await view_of(conn, tenant.id, changes)
             period = await _whole(conn, tenant, view) if wanted == "all" else wanted
-            yield Reading(conn, tenant, period, slug, default, days, models, wishes, view)
+            yield Reading(conn, tenant, period, slug, default, days, models, wishes, view, conversion)
     except asyncpg.QueryCanceledError as error:
         raise too_slow() from error
+    except asyncpg.NumericValueOutOfRangeError as error:
+        wrong = FieldError("convert", "A converted amount is too large; look at your rates.")
+        raise Invalid("This cannot be added up.", errors=[wrong]) from error
+
+
+async def _conversion(conn: asyncpg.Connection, tenant: Tenant, wishes: Wishes) -> Conversion | None:
+    """Into the report's currency, when it is asked for."""
+    if not wishes.convert:
+        return None
+    return await conversion_into(conn, tenant.id, wishes.currency or tenant.currency, ZoneInfo(tenant.time_zone))
 
 
 async def _filters(conn: asyncpg.Connection, tenant: Tenant, wishes: Wishes) -> list[Filter]:

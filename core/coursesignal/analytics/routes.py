@@ -18,6 +18,7 @@ from coursesignal.analytics.compare import compare
 from coursesignal.analytics.export import FORMATS, MEDIA_TYPE, export
 from coursesignal.analytics.exportable import EXPORTABLE, Query, exportable
 from coursesignal.analytics.ledger import Row, ledger
+from coursesignal.analytics.rate_routes import HANDLERS as RATES
 from coursesignal.analytics.reading import reading
 from coursesignal.analytics.schemas import Ledger, ModelComparison, ModelInfo, Reconciliation
 from coursesignal.analytics.segment_routes import HANDLERS as SEGMENTS
@@ -203,7 +204,7 @@ ROUTES = [
     report_router(
         [
             get_summary, get_sources, get_drilldown, get_recent_purchases, get_daily_revenue, get_purchase, get_ledger,
-            get_reconciliation, get_models, compare_models, get_export, *SEGMENTS,
+            get_reconciliation, get_models, compare_models, get_export, *SEGMENTS, *RATES,
         ]
     )
 ]  # fmt: skip
