@@ -29,17 +29,20 @@ FIRSTS = """
     )"""
 """The first paid charge of every student, after MONEY."""
 
-ORIGINS = """
+ORIGINS = f"""
     credited_first as materialized (
-        select f.student, k.touch_id, k.weight
-        from firsts f join credits k on k.tenant_id = $1 and k.charge_id = f.charge_id and k.model = $3
+        select {STUDENT} as student, k.touch_id, k.weight
+        from charges c
+        join purchases p on p.tenant_id = $1 and p.id = c.purchase_id
+        join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = $3
+        where c.tenant_id = $1 and (c.id in (select charge_id from firsts)) is true
         order by k.touch_id
     ),
     origins as materialized (
         select distinct on (o.student) o.student, t.source, t.channel, t.campaign
         from credited_first o join touches t on t.tenant_id = $1 and t.id = o.touch_id
         order by o.student, o.weight desc, t.occurred_at desc, t.id desc
-    )"""
+    )"""  # noqa: S608 – of constants
 """Where the model says each student's first purchase came from, after FIRSTS: the touch with the most credit, the latest of
 equals. Students whose first purchase has no credit are not in it.
 """

@@ -15,7 +15,6 @@ from coursesignal.analytics.behaviour_schemas import (
 )
 from coursesignal.analytics.coverage_reasons import EXPLANATIONS, NEXT_STEPS, PROBABLE, PROBABLE_STEP, Reason
 from coursesignal.analytics.figures import percent
-from coursesignal.analytics.journeys import WHOLE_PATH_MODEL
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import SALES
@@ -46,7 +45,9 @@ _COVERAGE = f"""
             ) then '{Reason.CREDITED}'
             when a.status <> 'unmatched' then case
                 when exists (
-                    select from credits k where k.tenant_id = $1 and k.purchase_id = a.id and k.model = $6
+                    select from visitors v join touches t on t.tenant_id = $1 and t.visitor_id = v.id
+                    where v.tenant_id = $1 and v.person_id = a.person_id
+                        and t.occurred_at >= a.purchased_at - make_interval(days => $6) and t.occurred_at <= a.closes_at
                 ) then '{Reason.MODEL_CREDITS_NONE}'
                 when exists (
                     select from visitors v join touches t on t.tenant_id = $1 and t.visitor_id = v.id
@@ -60,7 +61,7 @@ _COVERAGE = f"""
             when coalesce(a.email, '') = '' then '{Reason.NO_EMAIL}'
             when not exists (
                 select from sessions s where s.tenant_id = $1
-                    and s.started_at >= a.purchased_at - make_interval(days => $7) and s.started_at <= a.closes_at
+                    and s.started_at >= a.purchased_at - make_interval(days => $6) and s.started_at <= a.closes_at
             ) then '{Reason.TRACKER_SILENT}'
             when exists (
                 select from person_identifiers i
@@ -86,7 +87,7 @@ async def coverage(reading: Reading) -> CoverageReport:
     """Every purchase whose money moved in the period, by status and reason."""
     period = reading.period
     about = (reading.tenant.id, period.start_at, period.end_at, reading.currency)
-    found = await reading.fetch(_COVERAGE, *about, reading.model, WHOLE_PATH_MODEL, reading.lookback_days)
+    found = await reading.fetch(_COVERAGE, *about, reading.model, reading.lookback_days)
     ids = [purchase_id for row in found for purchase_id in row["examples"] or ()]
     examples = {row["id"]: _example(row) for row in await reading.fetch(_EXAMPLES, *about, ids)}
     whole = sum(row["purchases"] for row in found)

@@ -15,6 +15,7 @@ from coursesignal.analytics.behaviour_schemas import ContentReport, CoverageRepo
 from coursesignal.analytics.insight_schemas import CohortReport, LifetimeReport, NewReturningReport, StudentsReport
 from coursesignal.analytics.months import Interval, fitting
 from coursesignal.analytics.purchases import check_limit
+from coursesignal.analytics.reading import chosen
 
 LimitParam = Annotated[int, QueryParameter(description="1 to 200.")]
 CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page before.")]
@@ -94,8 +95,10 @@ async def get_journeys(
     by: Annotated[journeys.By, QueryParameter(description="What a step is: channel, source or campaign.")] = "channel",
     limit: LimitParam = 20,
 ) -> JourneysReport:
+    """The same under every model: ``model`` in the answer is the one that credits every touch."""
     check_limit(limit)
-    async with ask.reading(every_model=True) as about:
+    chosen(ask.model, journeys.WHOLE_PATH_MODEL, ask.models)
+    async with dataclasses.replace(ask, model=journeys.WHOLE_PATH_MODEL).reading() as about:
         return await journeys.journeys(about, by, limit)
 
 
@@ -112,7 +115,7 @@ async def get_content(
 
 @get("/coverage", summary="What is matched, and why the rest is not", operation_id="analyticsCoverage")
 async def get_coverage(ask: NamedDependency[Ask]) -> CoverageReport:
-    async with ask.reading(every_model=True) as about:
+    async with ask.reading() as about:
         return await coverage.coverage(about)
 
 

@@ -55,8 +55,9 @@ _JOURNEYS = f"""
         select * from bought where bought_at >= $4 and bought_at < $5
     ),
     walked as materialized (
-        select m.purchase_id, k.touch_id
-        from made m join credits k on k.tenant_id = $1 and k.charge_id = m.charge_id and k.model = $3
+        select c.purchase_id, k.touch_id
+        from charges c join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = $3
+        where c.tenant_id = $1 and (c.id in (select charge_id from made)) is true
         order by k.touch_id
     ),
     stepped as (
@@ -112,7 +113,7 @@ async def journeys(reading: Reading, by: By, limit: int) -> JourneysReport:
         from_=period.first,
         to=period.last,
         currency=reading.currency,
-        model=reading.model,
+        model=WHOLE_PATH_MODEL,
         hint=None if total["purchases"] else "Nobody bought in this period. Choose a longer one.",
         by=by,
         paths=tuple(_path(row, walked) for row in ways),

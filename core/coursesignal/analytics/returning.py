@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from coursesignal.analytics.buyers import FOLLOWED, MONEY
+from coursesignal.analytics.buyers import FIRSTS, FOLLOWED, MONEY, STUDENT
 from coursesignal.analytics.figures import per, percent
 from coursesignal.analytics.insight_schemas import (
     Buyers,
@@ -18,6 +18,7 @@ from coursesignal.analytics.insight_schemas import (
 from coursesignal.analytics.months import Interval, instants, intervals
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
+from coursesignal.analytics.sales import SALES
 
 # Money is first summed per purchase and then counted, as everywhere.
 _SUMS = """
@@ -46,30 +47,31 @@ _OVER_TIME = f"""
 
 # What is credited to no touch is the money less its credits.
 _BY_SOURCE = f"""
-    with {MONEY}, {FOLLOWED},
-    moved as materialized (
-        select * from followed where at >= $4 and at < $5
-    ),
+    with {MONEY}, {FIRSTS},
     credited as materialized (
-        select k.touch_id, m.student, m.first_at, m.purchase_id, k.amount_minor as amount, m.is_sale
-        from moved m join credits k on k.tenant_id = $1 and k.charge_id = m.charge_id and k.model = $3
+        select k.touch_id, {STUDENT} as student, c.purchase_id, k.amount_minor as amount, {SALES} as is_sale
+        from charges c
+        join purchases p on p.tenant_id = $1 and p.id = c.purchase_id
+        join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = $3
+        where c.tenant_id = $1 and c.currency = $2 and c.occurred_at >= $4 and c.occurred_at < $5
         order by k.touch_id
     ),
     shared as (
-        select t.source, t.channel, c.student, c.first_at, c.purchase_id, c.amount, c.is_sale
+        select t.source, t.channel, c.student, c.purchase_id, c.amount, c.is_sale
         from credited c join touches t on t.tenant_id = $1 and t.id = c.touch_id
         union all
-        select null, null, student, first_at, purchase_id, amount, is_sale from moved
+        select null, null, student, purchase_id, amount, is_sale from money where at >= $4 and at < $5
         union all
-        select null, null, student, first_at, purchase_id, -amount, is_sale from credited
+        select null, null, student, purchase_id, -amount, is_sale from credited
     ),
     bought as (
-        select source, min(channel) as channel, student, first_at, purchase_id,
+        select source, min(channel) as channel, student, purchase_id,
+               (student in (select student from firsts where first_at >= $4)) is true as is_new,
                sum(amount) filter (where is_sale) as charged, -sum(amount) filter (where not is_sale) as refunded
-        from shared group by source, student, first_at, purchase_id
+        from shared group by source, student, purchase_id
     )
-    select source, mode() within group (order by channel) as channel, coalesce(first_at >= $4, false) as is_new, {_SUMS}
-    from bought group by 1, 3"""  # noqa: S608 – of constants
+    select source, mode() within group (order by channel) as channel, is_new, {_SUMS}
+    from bought group by source, is_new"""  # noqa: S608 – of constants
 
 Kinds = Mapping[bool, Any]
 """A row by whether it is of new students."""
