@@ -240,3 +240,14 @@ async def test_models_are_a_range_per_channel(shop: Shop) -> None:
     for model in MODELS:
         credited = sum(row["revenueMinor"][model] for row in report["rows"])
         assert credited + report["unattributedMinor"][model] == net
+
+
+@each_report
+async def test_every_report_answers_every_question(shop: Shop, report: str) -> None:
+    everything = {
+        "dateBy": "order", "window": "lifetime", "currency": "EUR", "convert": "true",
+        "filter": "source:youtube;country!:US;platform!:kajabi;firstSource!:nowhere;buyer:new|returning",
+    }  # fmt: skip
+    heard = (await _file(shop, report, format="json", **everything)).json()
+    assert (heard["dateBy"], heard["window"], heard["rates"]) == ("order", "lifetime", [])
+    assert heard["filter"] == everything["filter"]
