@@ -17,6 +17,7 @@ from coursesignal.db.embedded import EmbeddedServer
 from coursesignal.db.engine import Database
 from coursesignal.db.migrate import Migrator
 from coursesignal.db.roles import Addresses, addresses, bootstrap
+from coursesignal.identity.tasks import handlers as identity_handlers
 from coursesignal.jobs.mail import Mailer
 from coursesignal.jobs.tasks import Handler
 from coursesignal.plugin import BaseContext, Tenant
@@ -107,6 +108,7 @@ class Runtime:
         """Every kind of task this process can run, by name."""
         return {
             **attribution_handlers(self.registry.models),
+            **identity_handlers(),
             **connection_handlers(self),
             **privacy_handlers(self),
             **goal_handlers(self.database),

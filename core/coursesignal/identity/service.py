@@ -6,12 +6,15 @@ The rules, which give the same people in whatever order things become known:
   to share one are merged, and the merge is on record.
 * A visitor belongs to the person it was identified as first, by the time it happened. A second e-mail address on the same device
   (a library computer, a shared laptop) makes its own person, takes no visitor over, and finds none of the first one's touches.
+* A browser that a signed link took to another domain, where it was known by another id, has two ids: one under which nobody was
+  identified belongs to whoever was first identified under the other.
 * Nothing but an equal identifier joins anything: not the address of the network, not the browser.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -21,6 +24,7 @@ from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import PeopleMerged, VisitorIdentified
 from coursesignal.identity import store, tombstones
+from coursesignal.identity.browsers import CARRIED, ids_of_browsers
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
 from coursesignal.jobs.outbox import enqueue, publish, publish_all
@@ -32,6 +36,7 @@ __all__ = [
     "find_people",
     "identify_visitor",
     "identify_visitors",
+    "join_browser",
     "person_for_contact",
 ]
 
@@ -96,13 +101,40 @@ async def identify_visitors(
         return {}
     sightings = [Sighting(one.email, None, None, one.evidence, one.seen_at) for one in known]
     people = await find_people(conn, tenant_id, sightings)
+    visitors = {one.visitor_id for one in known}
+    browsers = await ids_of_browsers(conn, tenant_id, visitors)
     first: dict[UUID, tuple[Identified, UUID]] = {}
     for one, person_id in zip(known, people, strict=True):
         assert person_id is not None
-        if one.visitor_id not in first or one.order < first[one.visitor_id][0].order:
-            first[one.visitor_id] = (one, person_id)
+        for visitor_id in browsers[one.visitor_id]:
+            named = _under(visitor_id, one)
+            if visitor_id not in first or _rank(named) < _rank(first[visitor_id][0]):
+                first[visitor_id] = (named, person_id)
     await _announce_ties(conn, tenant_id, await store.tie(conn, tenant_id, list(first.values())))
-    return await store.people_of_visitors(conn, tenant_id, list(first))
+    return await store.people_of_visitors(conn, tenant_id, list(visitors))
+
+
+async def join_browser(conn: asyncpg.Connection, tenant_id: UUID, visitor_id: UUID) -> None:
+    """Give the ids of the visitor's browser that nobody was identified under to whoever was first, under another of them."""
+    await lock_ledger(conn, tenant_id)
+    browser = (await ids_of_browsers(conn, tenant_id, [visitor_id]))[visitor_id]
+    first = await store.first_tie(conn, tenant_id, browser)
+    if first is None:
+        return
+    ties = [
+        (Identified(one, "", CARRIED, first.seen_at), first.person_id) for one in browser if one != first.visitor_id
+    ]
+    await _announce_ties(conn, tenant_id, await store.tie(conn, tenant_id, ties))
+
+
+def _under(visitor_id: UUID, one: Identified) -> Identified:
+    """The same identification, of another id of the browser."""
+    return one if visitor_id == one.visitor_id else replace(one, visitor_id=visitor_id, evidence=CARRIED)
+
+
+def _rank(one: Identified) -> tuple[bool, tuple[datetime, str]]:
+    """The least names the visitor's person: its own before those of its browser's other ids, then the first."""
+    return (one.evidence == CARRIED, one.order)
 
 
 async def _announce_ties(conn: asyncpg.Connection, tenant_id: UUID, ties: Sequence[store.Tie]) -> None:

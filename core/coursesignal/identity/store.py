@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.identity.browsers import CARRIED
 from coursesignal.identity.sightings import Identified, Identifier, Person
 
 _HOLDERS = """
@@ -32,7 +33,7 @@ _TIE = """
     select $1, 'visitor', * from unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
     on conflict (tenant_id, kind, value_key) do update
         set person_id = excluded.person_id, evidence = excluded.evidence, first_seen_at = excluded.first_seen_at
-        where excluded.first_seen_at < i.first_seen_at
+        where (excluded.evidence = $6, excluded.first_seen_at) < (i.evidence = $6, i.first_seen_at)
     returning value_key"""
 
 _KEEP_VISITORS = """
@@ -110,8 +111,19 @@ async def _move(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: 
     )  # fmt: skip
 
 
+async def first_tie(conn: asyncpg.Connection, tenant_id: UUID, visitors: Sequence[UUID]) -> Tie | None:
+    """The earliest identification among these visitors, by an address that was given under one of them."""
+    row = await conn.fetchrow(
+        "select value_key, person_id, first_seen_at from person_identifiers "
+        "where tenant_id = $1 and kind = 'visitor' and value_key = any($2) and evidence <> $3 "
+        "order by first_seen_at, person_id limit 1",
+        tenant_id, [str(visitor) for visitor in visitors], CARRIED,
+    )  # fmt: skip
+    return row and Tie(UUID(row["value_key"]), row["person_id"], row["person_id"], row["first_seen_at"])
+
+
 async def tie(conn: asyncpg.Connection, tenant_id: UUID, firsts: Sequence[tuple[Identified, UUID]]) -> Sequence[Tie]:
-    """Give each visitor its person unless an earlier identification named another; returns the visitors that changed hands."""
+    """Give each visitor its person unless it has a better or an earlier one; returns the visitors that changed hands."""
     given = await conn.fetch(
         _TIE,
         tenant_id,
@@ -119,6 +131,7 @@ async def tie(conn: asyncpg.Connection, tenant_id: UUID, firsts: Sequence[tuple[
         [str(one.visitor_id) for one, _ in firsts],
         [one.evidence for one, _ in firsts],
         [one.seen_at for one, _ in firsts],
+        CARRIED,
     )
     taken = {UUID(row["value_key"]) for row in given}
     before = await people_of_visitors(conn, tenant_id, list(taken))

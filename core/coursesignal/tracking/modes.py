@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from coursesignal.db.engine import Database
+from coursesignal.jobs.outbox import enqueue
 from coursesignal.security.keys import KeyRing
 from coursesignal.tracking.cookieless import DailyVisitors
 from coursesignal.tracking.intake import Sender, Site
@@ -24,7 +25,7 @@ from coursesignal.tracking.urls import host_of
 _LINK = """
 insert into visitor_links (tenant_id, from_visitor_id, to_visitor_id)
 select $1, $2, $3 where exists (select from events where tenant_id = $1 and visitor_id = $2)
-on conflict do nothing
+on conflict do nothing returning true
 """
 
 
@@ -70,7 +71,8 @@ class Modes:
         submission = adjusted.submission
         if submission.visitor_id != carried:
             async with self._database.tenant(tenant_id) as conn:
-                await conn.execute(_LINK, tenant_id, submission.visitor_id, carried)
+                if await conn.fetchval(_LINK, tenant_id, submission.visitor_id, carried):
+                    await enqueue(conn, tenant_id, "core.join_browser", {"visitorId": str(carried)})
         submission = msgspec.structs.replace(submission, visitor_id=carried)
         return dataclasses.replace(adjusted, submission=submission, visitor_id=carried)
 
