@@ -23,6 +23,7 @@ from coursesignal.auth.access import check_routes, guard, provide_caller, provid
 from coursesignal.auth.pages import ROUTES as PAGES
 from coursesignal.auth.routes import ROUTES as AUTH
 from coursesignal.connections.routes import connection_routes
+from coursesignal.identity.routes import ROUTES as PEOPLE
 from coursesignal.jobs.routes import ROUTES as JOBS
 from coursesignal.plugin import AttributionModel, ChannelRule, Exporter
 from coursesignal.plugins.mount import plugin_routers
@@ -102,8 +103,8 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
     areas = (
-        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, GOALS, SELF_REPORTED, PRIVACY,
-        JOBS, PLUGINS, HEALTH, METRICS,
+        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, GOALS, SELF_REPORTED, PEOPLE,
+        PRIVACY, JOBS, PLUGINS, HEALTH, METRICS,
     )  # fmt: skip
     for area in areas:
         routes.extend(area)

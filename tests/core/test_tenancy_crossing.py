@@ -182,7 +182,9 @@ def routes_with_an_id(installation: Runtime, slug: str) -> list[tuple[str, str]]
 async def ask(client: httpx.AsyncClient, tenant: ActingTenant, method: str, url: str) -> httpx.Response:
     """The call with a body that every route with an id accepts, or none at all."""
     body = {} if "members" not in url else {"role": "viewer"}
-    content = json.dumps(body) if method in {"PATCH", "PUT"} else None
+    if url.endswith("/merge"):
+        body = {"into": (await client.get("/api/people", headers=tenant.headers)).json()["items"][0]["id"]}
+    content = json.dumps(body) if method in {"PATCH", "PUT"} or url.endswith("/merge") else None
     headers = {**tenant.headers, "content-type": "application/json"} if content else tenant.headers
     return await client.request(method, url, content=content, headers=headers)
 

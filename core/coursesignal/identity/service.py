@@ -20,14 +20,16 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.auth.callers import Caller
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import PeopleMerged, VisitorIdentified
-from coursesignal.identity import store, tombstones
+from coursesignal.identity import apart, store, tombstones
 from coursesignal.identity.browsers import CARRIED, ids_of_browsers
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
 from coursesignal.jobs.outbox import enqueue, publish, publish_all
+from coursesignal.tenancy import audit
 
 __all__ = [
     "Identified",
@@ -71,12 +73,34 @@ async def find_people(
     if not identifiers:
         return [None] * len(sightings)
     await lock_ledger(conn, tenant_id)
+    kept_apart = await apart.pairs(conn, tenant_id)
+    if not kept_apart:
+        return await _people_of(conn, tenant_id, sightings)
     found = await store.holders(conn, tenant_id, identifiers)
+    people: list[UUID | None] = []
+    for (
+        sighting
+    ) in sightings:  # one by one: two that name a stranger's contact must not join its holders behind our back
+        people += await _people_of(conn, tenant_id, [apart.as_one(sighting, found, kept_apart)])
+        found = await store.holders(conn, tenant_id, identifiers)
+    return people
+
+
+async def _people_of(conn: asyncpg.Connection, tenant_id: UUID, sightings: Sequence[Sighting]) -> Sequence[UUID | None]:
+    found = await store.holders(conn, tenant_id, {one for sighting in sightings for one in sighting.identifiers})
     people = people_in(sightings, found)
     await store.keep(conn, tenant_id, people)
     for person in people:
         for loser in person.absorbed:
-            await _announce_merge(conn, tenant_id, loser, person.id)
+            await announce_merge(conn, tenant_id, loser, person.id)
+            await audit.record(
+                conn,
+                tenant_id,
+                Caller(),
+                "people.merged",
+                str(person.id),
+                {"from": str(loser), "reason": store.NAMED_TOGETHER},
+            )
     of = {identifier: person.id for person in people for identifier in person.identifiers}
     return [next((of[identifier] for identifier in sighting.identifiers), None) for sighting in sightings]
 
@@ -148,15 +172,17 @@ async def _announce_ties(conn: asyncpg.Connection, tenant_id: UUID, ties: Sequen
     ]
     await publish_all(conn, events)
     people = {tie.person_id for tie in ties} | {tie.was for tie in ties if tie.was is not None}
-    await _credit_again(conn, tenant_id, sorted(people))
+    await credit_again(conn, tenant_id, sorted(people))
 
 
-async def _announce_merge(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:
+async def announce_merge(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:
+    """Tell plugins, and credit the purchases of both again."""
     now = await conn.fetchval("select now()")
     event = PeopleMerged(id=uuid7(), tenant_id=tenant_id, occurred_at=now, from_person_id=loser, into_person_id=winner)
     await publish(conn, event)
-    await _credit_again(conn, tenant_id, [loser, winner])
+    await credit_again(conn, tenant_id, [loser, winner])
 
 
-async def _credit_again(conn: asyncpg.Connection, tenant_id: UUID, people: Sequence[UUID]) -> None:
+async def credit_again(conn: asyncpg.Connection, tenant_id: UUID, people: Sequence[UUID]) -> None:
+    """Have the purchases of these people credited by their journeys as they are now."""
     await enqueue(conn, tenant_id, "core.attribute_people", {"personIds": [str(person) for person in people]})

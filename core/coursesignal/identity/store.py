@@ -9,9 +9,11 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.identity import apart
 from coursesignal.identity.browsers import CARRIED
 from coursesignal.identity.sightings import Identified, Identifier, Person
 
+NAMED_TOGETHER = "an e-mail address and a platform's contact named together"
 _HOLDERS = """
     select i.kind, i.value_key, i.person_id from person_identifiers i
     join unnest($2::text[], $3::text[]) as w (kind, value_key) using (kind, value_key) where i.tenant_id = $1"""
@@ -67,7 +69,7 @@ async def keep(conn: asyncpg.Connection, tenant_id: UUID, people: Sequence[Perso
     await conn.executemany(_KEEP_PERSON, [_person_row(tenant_id, person) for person in people])
     for person in people:
         for loser in person.absorbed:
-            await _move(conn, tenant_id, loser, person.id)
+            await move(conn, tenant_id, loser, person.id, NAMED_TOGETHER)
     await conn.executemany(
         _KEEP_IDENTIFIER,
         [
@@ -84,8 +86,9 @@ def _person_row(tenant_id: UUID, person: Person) -> tuple[object, ...]:
     return (tenant_id, person.id, emails[0][1] if emails else None, person.name, first_seen_at)
 
 
-async def _move(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:
-    """Everything of ``loser`` is the ``winner``'s from now on; what moved is on record."""
+async def move(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID, reason: str) -> UUID:
+    """Everything of ``loser`` is the ``winner``'s from now on; what moved is on record under the id that is returned."""
+    await apart.follow(conn, tenant_id, loser, winner)
     moved: dict[str, list[str]] = {}
     for table in ("person_identifiers", "visitors", "purchases"):
         rows = await conn.fetch(
@@ -105,10 +108,11 @@ async def _move(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: 
         loser,
         winner,
     )
-    await conn.execute(
-        "insert into merges (tenant_id, from_person_id, into_person_id, reason, moved) values ($1, $2, $3, $4, $5)",
-        tenant_id, loser, winner, "an e-mail address and a platform's contact named together", moved,
+    merge_id: UUID = await conn.fetchval(
+        "insert into merges (tenant_id, from_person_id, into_person_id, reason, moved) values ($1, $2, $3, $4, $5) returning id",
+        tenant_id, loser, winner, reason, moved,
     )  # fmt: skip
+    return merge_id
 
 
 async def first_tie(conn: asyncpg.Connection, tenant_id: UUID, visitors: Sequence[UUID]) -> Tie | None:
