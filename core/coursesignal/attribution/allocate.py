@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 from coursesignal.errors import CourseSignalError
 
@@ -39,14 +38,18 @@ def allocate(amount_minor: int, weights: Sequence[float]) -> list[int]:
     """
     if amount_minor < 0:
         return [-part for part in allocate(-amount_minor, weights)]
-    exact = [Fraction(weight) for weight in weights]
-    total = sum(exact)
+    ratios = [weight.as_integer_ratio() for weight in weights]
+    scale = max(
+        (below for _, below in ratios), default=1
+    )  # floats are whole numbers over powers of two: exact, without fractions
+    whole = [above * (scale // below) for above, below in ratios]
+    total = sum(whole)
     if total <= 0:
         raise BadWeights("no weight is above zero")
-    shares = [amount_minor * weight / total for weight in exact]
-    parts = [math.floor(share) for share in shares]
+    shares = [divmod(amount_minor * one, total) for one in whole]
+    parts = [share for share, _ in shares]
     missing = amount_minor - sum(parts)
-    by_remainder = sorted(range(len(parts)), key=lambda i: (parts[i] - shares[i], i))
-    for i in by_remainder[:missing]:
-        parts[i] += 1
+    if missing:
+        for i in sorted(range(len(parts)), key=lambda i: (-shares[i][1], i))[:missing]:
+            parts[i] += 1
     return parts

@@ -8,7 +8,7 @@ unattributed part, derived, never stored.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +16,11 @@ from uuid import UUID
 
 import asyncpg
 
-from coursesignal.attribution.allocate import BadWeights, allocate, check_weights
+from coursesignal.attribution.allocate import BadWeights
+from coursesignal.attribution.memo import Look, Memo, Split
 from coursesignal.attribution.paths import Journey, load_journeys
 from coursesignal.attribution.tuning import tuned
+from coursesignal.attribution.writing import write
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import AttributionComputed
@@ -28,55 +30,52 @@ from coursesignal.plugin import AttributionModel
 log = logging.getLogger(__name__)
 BATCH = 500
 
-DELETE = "delete from credits where tenant_id = $1 and purchase_id = any($2) and model = any($3)"
-INSERT = """
-    insert into credits (tenant_id, charge_id, model, touch_id, purchase_id, weight, amount_minor)
-    select $1, * from unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::float8[], $7::bigint[])
-"""
-
 
 @dataclass(slots=True)
 class _Credits:
-    """Columns of the rows to insert."""
+    """Columns of the rows of credits: charge, model, touch, purchase, weight, amount."""
 
     columns: tuple[list[Any], ...] = field(default_factory=lambda: tuple([] for _ in range(6)))
-
-    def add(self, *values: Any) -> None:
-        for column, value in zip(self.columns, values, strict=True):
-            column.append(value)
 
 
 async def credit(
     conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID], models: Mapping[str, AttributionModel]
 ) -> None:
-    """Rewrite the credits of these purchases under every model, in the caller's transaction, and announce it.
+    """Bring the credits of these purchases up to date under every model, in the caller's transaction, and announce it.
 
     A model that breaks its contract credits nothing for that purchase, which shows as unattributed under that model alone.
     """
-    for start in range(0, len(purchase_ids), BATCH):
-        await _credit_batch(conn, tenant_id, sorted(purchase_ids[start : start + BATCH]), models)
-
-
-async def _credit_batch(
-    conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID], models: Mapping[str, AttributionModel]
-) -> None:
     # Two recomputes of one purchase at once would insert the same rows twice: the second waits here and then sees the first's.
     await lock_ledger(conn, tenant_id)
+    for start in range(0, len(purchase_ids), BATCH):
+        batch = sorted(purchase_ids[start : start + BATCH])
+        await credit_again(conn, tenant_id, batch, models)
+        await announce(conn, tenant_id, batch)
+
+
+async def credit_again(
+    conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID], models: Mapping[str, AttributionModel]
+) -> set[UUID]:
+    """The same for a caller who holds the locks and announces; returns the purchases whose credits changed."""
     models = await tuned(conn, tenant_id, models)
     journeys = await load_journeys(conn, tenant_id, purchase_ids)
     charges = await conn.fetch(
         "select id, purchase_id, amount_minor from charges where tenant_id = $1 and purchase_id = any($2) order by id",
         tenant_id, list(purchase_ids),
     )  # fmt: skip
-    rows = compute(journeys, [(c["id"], c["purchase_id"], c["amount_minor"]) for c in charges], models)
-    await conn.execute(DELETE, tenant_id, list(purchase_ids), list(models))
-    await conn.execute(INSERT, tenant_id, *rows.columns)
+    rows = compute(journeys, [(c[0], c[1], c[2]) for c in charges], models)
+    changed = await write(conn, tenant_id, [c[0] for c in charges], list(models), rows.columns)
+    return {c[1] for c in charges if c[0] in changed}
+
+
+async def announce(conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Collection[UUID]) -> None:
+    """Tell plugins that credits of these purchases were written."""
     now = datetime.now(UTC)
     await publish_all(
         conn,
         [
-            AttributionComputed(id=uuid7(), tenant_id=tenant_id, occurred_at=now, purchase_id=purchase_id)
-            for purchase_id in journeys
+            AttributionComputed(id=uuid7(), tenant_id=tenant_id, occurred_at=now, purchase_id=one)
+            for one in purchase_ids
         ],
     )
 
@@ -87,37 +86,41 @@ def compute(
     models: Mapping[str, AttributionModel],
 ) -> _Credits:
     """The credits of ``charges`` (id, purchase, signed amount), as columns. Pure but for its log."""
-    weights = {(purchase_id, slug): found for purchase_id, slug, found in _weights(journeys, models)}
+    splits = _splits(journeys, models)
     credits = _Credits()
+    charge_ids, slugs, touch_ids, purchase_ids, weights, amounts = credits.columns
     for charge_id, purchase_id, amount_minor in charges:
-        for slug in models:
-            shares = weights.get((purchase_id, slug))
-            if not shares:
-                continue
-            parts = allocate(amount_minor, shares)
-            for touch_id, weight, part in zip(journeys[purchase_id].touch_ids, shares, parts, strict=True):
-                if weight > 0 or part:
-                    credits.add(charge_id, slug, touch_id, purchase_id, weight, part)
+        for slug, split in splits.get(purchase_id, ()):
+            touches = journeys[purchase_id].touch_ids
+            for place, weight, part in split.parts(amount_minor):
+                charge_ids.append(charge_id)
+                slugs.append(slug)
+                touch_ids.append(touches[place])
+                purchase_ids.append(purchase_id)
+                weights.append(weight)
+                amounts.append(part)
     return credits
 
 
-def _weights(
+def _splits(
     journeys: Mapping[UUID, Journey], models: Mapping[str, AttributionModel]
-) -> Iterator[tuple[UUID, str, list[float]]]:
-    for purchase_id, journey in journeys.items():
-        if not journey.path:
-            continue
-        for slug, model in models.items():
-            try:
-                yield (
-                    purchase_id,
-                    slug,
-                    check_weights(model.credit(journey.path, journey.purchased_at), len(journey.path)),
-                )
-            except BadWeights as error:
-                log.error("attribution model %r %s; its credits for purchase %s are left out", slug, error, purchase_id)
-            except Exception:
-                log.exception("attribution model %r raised on purchase %s; its credits are left out", slug, purchase_id)
+) -> Mapping[UUID, Sequence[tuple[str, Split]]]:
+    """How every model shares each journey that has a touch."""
+    memo = Memo()
+    return {of: list(_split(memo, of, journey, models)) for of, journey in journeys.items() if journey.path}
+
+
+def _split(
+    memo: Memo, purchase_id: UUID, journey: Journey, models: Mapping[str, AttributionModel]
+) -> Iterator[tuple[str, Split]]:
+    look = Look.of(journey.path)
+    for slug, model in models.items():
+        try:
+            yield slug, memo.split(model, slug, look, journey.path, journey.purchased_at)
+        except BadWeights as error:
+            log.error("attribution model %r %s; its credits for purchase %s are left out", slug, error, purchase_id)
+        except Exception:
+            log.exception("attribution model %r raised on purchase %s; its credits are left out", slug, purchase_id)
 
 
 async def purchases_of(conn: asyncpg.Connection, tenant_id: UUID, person_ids: Sequence[UUID]) -> list[UUID]:

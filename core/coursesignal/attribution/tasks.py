@@ -7,6 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from coursesignal.attribution.fitting import journeys_of, learn, learnable
+from coursesignal.attribution.recompute import Recompute
 from coursesignal.attribution.service import credit, purchases_of
 from coursesignal.commerce.matching import match
 from coursesignal.db.locks import lock_ledger
@@ -15,7 +16,6 @@ from coursesignal.jobs.tasks import Handler, TaskRun
 from coursesignal.plugin import AttributionModel
 
 Models = Mapping[str, AttributionModel]
-BATCH = 500
 
 
 def handlers(models: Models) -> dict[str, Handler]:
@@ -44,17 +44,7 @@ async def _attribute_purchases(models: Models, run: TaskRun) -> None:
 
 
 async def _recredit(models: Models, run: TaskRun) -> None:
-    """One batch of the whole history, then a task for the next: a crash loses at most a batch, reports stay consistent."""
-    tenant_id = run.task.tenant_id
-    after = UUID(run.task.payload["after"]) if run.task.payload.get("after") else UUID(int=0)
-    async with run.effects() as conn:
-        rows = await conn.fetch(
-            "select id from purchases where tenant_id = $1 and id > $2 order by id limit $3", tenant_id, after, BATCH
-        )
-        ids = [row["id"] for row in rows]
-        await credit(conn, tenant_id, ids, models)
-        if len(ids) == BATCH:
-            await enqueue(conn, tenant_id, "core.recredit", {"after": str(ids[-1])})
+    await Recompute(models, run).everything()
 
 
 async def _learn(models: Models, run: TaskRun) -> None:

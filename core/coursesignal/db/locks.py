@@ -18,6 +18,23 @@ async def lock_ledger(conn: asyncpg.Connection, tenant_id: UUID) -> None:
     await conn.execute("select pg_advisory_xact_lock(hashtextextended('ledger ' || $1::text, 0))", str(tenant_id))
 
 
+async def share_ledger(conn: asyncpg.Connection, tenant_id: UUID) -> None:
+    """Keep everybody out who asks for :func:`lock_ledger`, together with others who only share it.
+
+    For transactions that agree among themselves who changes what. Do not ask for the whole lock afterwards.
+    """
+    await conn.execute(
+        "select pg_advisory_xact_lock_shared(hashtextextended('ledger ' || $1::text, 0))", str(tenant_id)
+    )
+
+
+async def lock_lane(conn: asyncpg.Connection, tenant_id: UUID, lane: int) -> None:
+    """Be the one transaction that credits the purchases of this lane again. Take it before :func:`share_ledger`."""
+    await conn.execute(
+        "select pg_advisory_xact_lock(hashtextextended('recredit ' || $1::text, $2))", str(tenant_id), lane
+    )
+
+
 async def lock_tracking(conn: asyncpg.Connection, tenant_id: UUID) -> None:
     """Be the one transaction that makes this tenant's sessions and touches; the pipeline skips the tenant meanwhile.
 

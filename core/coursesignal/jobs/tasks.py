@@ -51,6 +51,16 @@ class TaskRun:
             await finish(conn, self.task)
         self.finished = True
 
+    @contextlib.asynccontextmanager
+    async def step(self) -> AsyncIterator[asyncpg.Connection]:
+        """The tenant's transaction for a part of a long task that may take effect before the rest; several may run at once.
+
+        Raises LeaseLost at its beginning; until it ends nobody else can take the task over.
+        """
+        async with self.db.tenant(self.task.tenant_id) as conn:
+            await share(conn, self.task)
+            yield conn
+
 
 Handler = Callable[[TaskRun], Awaitable[None]]
 """Runs one task. A handler that never enters ``effects()`` is marked done after it returns."""
@@ -60,6 +70,16 @@ async def hold(conn: asyncpg.Connection, task: Task) -> None:
     """Lock the task's row for this transaction; raises LeaseLost when it is no longer ours."""
     mine = await conn.fetchval(
         "select 1 from outbox where tenant_id = $1 and id = $2 and lease_token = $3 and status = 'pending' for update",
+        task.tenant_id, task.id, task.lease_token,
+    )  # fmt: skip
+    if mine is None:
+        raise LeaseLost(f"task {task.id} ({task.name}) was taken over")
+
+
+async def share(conn: asyncpg.Connection, task: Task) -> None:
+    """Keep the task ours for this transaction, beside others of the same attempt; raises LeaseLost when it is no longer ours."""
+    mine = await conn.fetchval(
+        "select 1 from outbox where tenant_id = $1 and id = $2 and lease_token = $3 and status = 'pending' for share",
         task.tenant_id, task.id, task.lease_token,
     )  # fmt: skip
     if mine is None:
