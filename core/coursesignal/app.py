@@ -17,6 +17,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from coursesignal import __version__
 from coursesignal.analytics.goal_routes import ROUTES as GOALS
 from coursesignal.analytics.insight_routes import ROUTES as INSIGHTS
+from coursesignal.analytics.money_routes import ROUTES as MONEY
 from coursesignal.analytics.routes import ROUTES as ANALYTICS
 from coursesignal.analytics.self_reported_routes import ROUTES as SELF_REPORTED
 from coursesignal.auth.access import check_routes, guard, provide_caller, provide_tenant
@@ -103,7 +104,7 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
     areas = (
-        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, GOALS, SELF_REPORTED, PEOPLE,
+        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, MONEY, GOALS, SELF_REPORTED, PEOPLE,
         PRIVACY, JOBS, PLUGINS, HEALTH, METRICS,
     )  # fmt: skip
     for area in areas:

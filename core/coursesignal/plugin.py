@@ -80,6 +80,7 @@ __all__ = [
     "PanelLink",
     "PathRecord",
     "Permission",
+    "Plan",
     "PlatformEvent",
     "PluginError",
     "PurchaseDetail",
@@ -420,6 +421,18 @@ class RefundTotal(msgspec.Struct, frozen=True, kw_only=True, tag="refund_total")
     kind: Literal["refund", "dispute"] = "refund"
 
 
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a purchase is paid in parts; None is for what the platform does not tell."""
+
+    payments: int | None = None
+    """In all, the first included."""
+    total_minor: int | None = None
+    """What is to be paid in all."""
+    next_due_at: datetime | None = None
+    failed_at: datetime | None = None
+    """When a payment failed that was not made up for yet."""
+
+
 class PurchaseFacts(msgspec.Struct, frozen=True, kw_only=True, tag="facts"):
     """What was bought by whom, without money: completes a purchase, never counts as revenue alone."""
 
@@ -431,6 +444,8 @@ class PurchaseFacts(msgspec.Struct, frozen=True, kw_only=True, tag="facts"):
     cancelled_at: datetime | None = None
     gift_recipient: str | None = None
     """E-mail of the one it was bought for; the credit stays with the buyer."""
+    plan: Plan | None = None
+    """Of a purchase that is paid in parts, where the platform says so."""
 
 
 PlatformEvent = Charge | RefundTotal | PurchaseFacts

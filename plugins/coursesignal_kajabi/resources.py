@@ -73,6 +73,7 @@ class PurchaseAttributes(msgspec.Struct, frozen=True):
     coupon_code: str | None = None
     source: str | None = None
     referrer: str | None = None
+    payment_plan_total_payments: int | None = None
 
 
 class CustomerAttributes(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from coursesignal.plugin import Charge, ChargeKind, Contact, Item, PlatformEvent, PurchaseFacts
+from coursesignal.plugin import Charge, ChargeKind, Contact, Item, Plan, PlatformEvent, PurchaseFacts
 from coursesignal_kajabi.resources import (
     CustomerAttributes,
     OfferAttributes,
@@ -105,7 +105,13 @@ def purchase_facts(row: Resource, known: Known) -> PurchaseFacts:
         items=known.items(row, purchase.quantity),
         hints={name: text for name, text in hints.items() if text},
         cancelled_at=in_utc(purchase.deactivated_at) if purchase.deactivated_at else None,
+        plan=_plan(purchase.payment_plan_total_payments),
     )
+
+
+def _plan(payments: int | None) -> Plan | None:
+    """Of a payment plan; what is to be paid in all Kajabi does not tell, only how often."""
+    return Plan(payments=payments) if payments is not None and payments > 1 else None
 
 
 def order_items(rows: Sequence[Resource]) -> tuple[Item, ...]:

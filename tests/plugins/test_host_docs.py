@@ -22,7 +22,7 @@ API_VERSION PROJECT Account Advice AttributionModel AuthFailed BaseContext Capab
 Command Conflict Connected Connection ConnectionContext Connector ConsentConnector ConsentRequest Contact Context
 CredentialsRejected Cron DailyReport DrilldownReport EmailTemplate Exporter FieldError FittedAttributionModel
 ForeignKey Hit HostRefused Invalid Item Job NavItem NavLink NoSettings NotFound Page Panel PanelLink PathRecord
-Permission PlatformEvent PluginError PurchaseDetail PurchaseFacts RecentPurchases Recommendation RecommendationRule
+Permission Plan PlatformEvent PluginError PurchaseDetail PurchaseFacts RecentPurchases Recommendation RecommendationRule
 RefundTotal ReportPeriod Reports Routes Secret Settings SetupState Shell SourcesReport Summary Tenant TenantDb
 TenantLink TooLittleData Touch Unavailable WebhookRejected WebhookRequest decimal_amount hookimpl migration tenant_table uuid7
 """

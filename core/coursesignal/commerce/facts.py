@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 
 from coursesignal.commerce.money import AGAINST, Money
-from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts
+from coursesignal.plugin import Charge, Contact, Item, Plan, PlatformEvent, PurchaseFacts
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -28,6 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hints: dict[str, str] = {}
     cancelled_at: datetime | None = None
     gift_recipient: str | None = None
+    plan: Plan | None = None
 
     @property
     def digest(self) -> bytes:
@@ -41,7 +42,7 @@ def facts_in(event: PlatformEvent) -> Facts:
     if isinstance(event, PurchaseFacts):
         return Facts(
             occurred_at=event.occurred_at, key=key, contact=event.contact, items=event.items, hints=dict(event.hints),
-            cancelled_at=event.cancelled_at, gift_recipient=event.gift_recipient,
+            cancelled_at=event.cancelled_at, gift_recipient=event.gift_recipient, plan=event.plan,
         )  # fmt: skip
     if isinstance(event, Charge):
         return Facts(
@@ -64,6 +65,7 @@ class Folded:
     hints: dict[str, str]
     cancelled_at: datetime | None
     gift_recipient: str | None
+    plan: Plan
 
     @property
     def product(self) -> str:
@@ -98,6 +100,7 @@ def fold(facts: Iterable[Facts], charges: Iterable[Money]) -> Folded:
         hints={name: value for one in reversed(said) for name, value in one.hints.items()},
         cancelled_at=min((one.cancelled_at for one in said if one.cancelled_at), default=None),
         gift_recipient=next((one.gift_recipient for one in said if one.gift_recipient), None),
+        plan=_plan(said),
     )
 
 
@@ -106,6 +109,17 @@ def _contact(said: Sequence[Facts]) -> Contact:
         email=next((one.contact.email for one in said if one.contact.email), None),
         external_id=next((one.contact.external_id for one in said if one.contact.external_id), None),
         name=next((one.contact.name for one in said if one.contact.name), None),
+    )
+
+
+def _plan(said: Sequence[Facts]) -> Plan:
+    """What was said last of each of its parts; a payment that failed is the last one that did."""
+    told = [one.plan for one in reversed(said) if one.plan is not None]
+    return Plan(
+        payments=next((one.payments for one in told if one.payments is not None), None),
+        total_minor=next((one.total_minor for one in told if one.total_minor is not None), None),
+        next_due_at=next((one.next_due_at for one in told if one.next_due_at is not None), None),
+        failed_at=max((one.failed_at for one in told if one.failed_at is not None), default=None),
     )
 
 

@@ -24,6 +24,7 @@ _KEEP_CHARGE = f"""
 _KEEP_PURCHASE = """
     update purchases set currency = $3, purchased_at = $4, charged_minor = $5, refunded_minor = $6, paid_charges = $7,
         product = $8, email = $9, hints = $10, cancelled_at = $11, gift_recipient = $12,
+        plan_payments = $14, plan_total_minor = $15, plan_next_due_at = $16, plan_failed_at = $17,
         person_id = coalesce($13, (
             select e.id from people e where e.tenant_id = $1 and e.id = purchases.person_id and e.erased_at is not null
         ))
@@ -151,7 +152,8 @@ async def keep_purchase(
         _KEEP_PURCHASE,
         tenant_id, purchase_id, folded.currency, folded.purchased_at, folded.charged_minor, folded.refunded_minor,
         folded.paid_charges, folded.product, folded.contact.email, folded.hints, folded.cancelled_at,
-        folded.gift_recipient, person_id,
+        folded.gift_recipient, person_id, folded.plan.payments, folded.plan.total_minor, folded.plan.next_due_at,
+        folded.plan.failed_at,
     )  # fmt: skip
     await conn.execute(
         "delete from purchase_items where tenant_id = $1 and purchase_id = $2 and external_id <> all($3)",
