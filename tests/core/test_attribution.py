@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +36,48 @@ def test_parts_sum_to_the_amount_and_stay_within_one_unit_of_their_share(amount:
     assert sum(parts) == amount
     assert all(part == 0 for part, weight in zip(parts, weights, strict=True) if weight == 0)
     assert allocate(-amount, weights) == [-part for part in parts]
+
+
+@given(amount=st.integers(-(10**9), 10**9), weights=WEIGHTS)
+def test_parts_are_those_of_exact_fractions(amount: int, weights: list[float]) -> None:
+    exact = [Fraction(weight) for weight in weights]
+    shares = [abs(amount) * weight / sum(exact) for weight in exact]
+    parts = [math.floor(share) for share in shares]
+    most = sorted(range(len(parts)), key=lambda i: (parts[i] - shares[i], i))
+    for i in most[: abs(amount) - sum(parts)]:
+        parts[i] += 1
+    assert allocate(amount, weights) == [part if amount >= 0 else -part for part in parts]
+
+
+SEEN = st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans(), st.booleans()), max_size=6)
+
+
+@given(journeys=st.lists(st.tuples(SEEN, st.lists(st.integers(-9_999, 9_999), max_size=3)), max_size=5))
+def test_the_fast_way_credits_as_asking_every_model_for_every_charge_does(journeys: list[Any]) -> None:
+    models = {model.slug: model for model in CORE_MODELS}
+    paths, charges, expected = {}, [], []
+    for seen, amounts in journeys:
+        of = uuid4()
+        path = [Touch(c, NOON - timedelta(hours=9 - n), "", "", "", *flags) for n, (c, *flags) in enumerate(seen)]
+        paths[of] = Journey(NOON, [uuid4() for _ in path], path)
+        for amount in amounts:
+            charges.append((uuid4(), of, amount))
+            expected += _simply(charges[-1], paths[of], models)
+    assert list(zip(*compute(paths, charges, models).columns, strict=True)) == expected
+
+
+def _simply(
+    charge: tuple[Any, Any, int], journey: Journey, models: dict[str, AttributionModel]
+) -> list[tuple[Any, ...]]:
+    """What the oracle says of one charge."""
+    found: list[tuple[Any, ...]] = []
+    for slug, model in models.items() if journey.path else ():
+        weights = model.credit(journey.path, journey.purchased_at)
+        parts = allocate(charge[2], weights) if weights else []
+        for touch, weight, part in zip(journey.touch_ids, weights, parts, strict=bool(weights)):
+            if weight > 0 or part:
+                found.append((charge[0], slug, touch, charge[1], weight, part))
+    return found
 
 
 def test_the_largest_remainder_gets_the_odd_cent_and_the_older_touch_a_tie() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from coursesignal.attribution.markov import Markov, Walk, removal_effects, shares
+from coursesignal.attribution.markov import Markov, Walk, conversions, removal_effects, shares
 from coursesignal.attribution.models import RULE_MODELS as CORE_MODELS
 from coursesignal.attribution.models import OptIn, PositionBased, TimeDecay, WShaped
 from coursesignal.attribution.shapley import Shapley
@@ -117,9 +117,45 @@ def test_a_fitted_markov_model_credits_by_removal_effect() -> None:
 
     model = Markov(1)
     learnt = model.fit([record(walk) for walk in SMALL])
-    effects = removal_effects(SMALL, 1)
-    weights = model.load(learnt).credit([Touch("fb", NOON), Touch("google", NOON)], NOON)
-    assert weights == pytest.approx([effects[c] / (effects["fb"] + effects["google"]) for c in ("fb", "google")])
+    fitted = model.load(learnt)
+    credited = dict.fromkeys(("email", "fb", "google"), 0.0)
+    for walk in SMALL:
+        weights = fitted.credit([Touch(channel, NOON) for channel in walk.channels], NOON)
+        assert sum(weights) == pytest.approx(1)
+        for channel, weight in zip(walk.channels, weights, strict=True):
+            credited[channel] += weight * walk.conversions
+    assert credited == pytest.approx(conversions(SMALL, 1), abs=1e-4)  # the orders add up to the aggregate
+
+
+def test_rows_of_a_data_set_are_taken_as_they_are() -> None:
+    rows = [(list(walk.channels), walk.conversions, walk.losses) for walk in SMALL]
+    assert conversions(rows, 2) == conversions(SMALL, 2)
+    again = [(["a", "a", "b"], 2, 1), (["b"], 1, 3)]
+    assert shares(again, 1) == pytest.approx(shares([(["a", "b"], 2, 1), (["b"], 1, 3)], 1))  # a channel after itself
+
+
+def test_a_journeys_channel_that_cannot_be_rescaled_keeps_the_orders_it_had_alone() -> None:
+    model = Markov(1)
+    lone = PathRecord(path=(Touch("a", NOON),), conversions=90, losses=10)
+    both = PathRecord(path=(Touch("a", NOON), Touch("b", NOON)), conversions=10, losses=90)
+    fitted = model.load(model.fit([lone, both]))
+    assert list(fitted.credit(lone.path, NOON)) == [1]
+    assert sum(fitted.credit(both.path, NOON)) == pytest.approx(1)
+
+
+def test_google_paid_last_click_is_the_newest_one_or_the_last_non_direct() -> None:
+    model = next(model for model in CORE_MODELS if model.slug == "google_paid_last_click")
+    clicks = [
+        Touch("Paid Search", NOON, "google", is_paid=True), Touch("Paid Social", NOON, "facebook", is_paid=True),
+        Touch("Organic Search", NOON, "google"), Touch("Direct", NOON, is_direct=True),
+    ]  # fmt: skip
+    assert list(model.credit(clicks, NOON)) == [1, 0, 0, 0]
+    assert list(model.credit(clicks[1:], NOON)) == [0, 1, 0]
+
+
+def test_w_shaped_takes_other_shares() -> None:
+    assert WShaped(0.5, 0.1, 0.2).credit(path(5, 4, 3, 2, opt_in=1), NOON) == pytest.approx([0.5, 0.1, 0.2, 0.2])
+    assert WShaped(0, 0, 0).credit(path(5, 4), NOON) == pytest.approx([0.5, 0.5])
 
 
 def test_shapley_splits_equally_over_distinct_channels() -> None:

@@ -16,7 +16,7 @@ from coursesignal.testing.people import access_token, add_person, mailed_token, 
 PASSWORD = "a long enough pass phrase"
 TENANT = {
     "id", "slug", "name", "role", "timeZone", "currency", "lookbackDays", "defaultModel", "halfLifeDays", "firstShare",
-    "lastShare", "countAutomation", "agency", "createdAt",
+    "lastShare", "wFirstShare", "wOptInShare", "wLastShare", "countAutomation", "agency", "createdAt",
 }  # fmt: skip
 
 
@@ -117,9 +117,10 @@ async def test_what_is_given_changes_and_the_rest_stays(client: httpx.AsyncClien
         ({"slug": "No Slug"}, "slug"), ({"slug": str(uuid4())}, "slug"), ({"slug": "-x"}, "slug"), ({"slug": ""}, "slug"),
         ({"timeZone": "Mars/Base"}, "timeZone"), ({"timeZone": "../etc/passwd"}, "timeZone"),
         ({"currency": "usd"}, "currency"), ({"currency": "XXX"}, "currency"), ({"lookbackDays": 0}, "lookbackDays"),
-        ({"lookbackDays": 10**30}, "lookbackDays"), ({"lookbackDays": "thirty"}, "lookbackDays"),
+        ({"lookbackDays": 10**30}, "lookbackDays"), ({"lookbackDays": 5000}, "lookbackDays"),
+        ({"lookbackDays": "thirty"}, "lookbackDays"),
         ({"defaultModel": "magic"}, "defaultModel"), ({"halfLifeDays": 0}, "halfLifeDays"), ({"firstShare": 2}, "firstShare"),
-        ({"firstShare": 0.7, "lastShare": 0.7}, "firstShare"), ({"plan": "gold"}, "plan"),
+        ({"firstShare": 0.7, "lastShare": 0.7}, "firstShare"), ({"wFirstShare": 0.5}, "wFirstShare"), ({"plan": "gold"}, "plan"),
     ],
 )  # fmt: skip
 async def test_a_wrong_setting_is_named(

@@ -10,6 +10,7 @@ from litestar.response.base import ASGIResponse
 
 from coursesignal.analytics.conversion import UNUSED, USED, Conversion
 from coursesignal.analytics.reading import Reading
+from coursesignal.tenancy.tenants import LIFETIME_DAYS
 
 HEARD = "reports_heard"
 """Where a request's state keeps how its question was understood."""
@@ -20,7 +21,7 @@ async def told(reading: Reading) -> dict[str, Any]:
     wishes = reading.wishes
     heard: dict[str, Any] = {
         "dateBy": wishes.date_by,
-        "window": (wishes.days or wishes.window) if wishes.window else reading.lookback_days,
+        "window": "lifetime" if reading.lookback_days >= LIFETIME_DAYS else reading.lookback_days,
     }
     if wishes.segment:
         heard["segment"] = wishes.segment

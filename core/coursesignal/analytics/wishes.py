@@ -7,14 +7,12 @@ from typing import Literal, get_args
 
 from coursesignal.errors import FieldError, Invalid
 from coursesignal.tenancy.names import currency_problem
+from coursesignal.tenancy.tenants import LIFETIME_DAYS
 
 DateBy = Literal["charge", "order"]
 """``charge``: money counts on the day it moved; ``order``: on the day of its purchase, refunds and renewals too."""
 Window = Literal["", "1", "7", "14", "30", "60", "90", "365", "lifetime"]
 """How many days before a purchase a touch can be and still be credited; empty: the tenant's own setting."""
-
-LIFETIME_DAYS = 36_500
-"""A lifetime in days."""
 
 
 @dataclass(frozen=True, slots=True)

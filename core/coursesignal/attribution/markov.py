@@ -1,9 +1,14 @@
 """Data-driven credit by removal effects on a Markov chain of channels (Anderl et al. 2016), by exact linear algebra.
 
-States are the last ``order`` channels of a journey (fewer at its head), conversion and loss. A channel's removal effect is the
-part of all conversions that is lost when every step to it leads nowhere. Within one journey each touch gets its channel's
-removal effect as weight. Over many journeys those credits do not sum to the channels' shares of the removal effects exactly;
-:func:`shares` gives the latter.
+States are the last ``order`` channels of a journey (fewer at its head), conversion and loss; a channel that follows itself is a
+step like any other. A channel's removal effect is the part of all conversions that is lost when every step to it leads nowhere.
+
+:func:`shares` takes rows of a public path data set as they are, ``(["fb", "email", "google"], 10, 20)``: channels in order, with
+how many such journeys converted and how many did not. :func:`conversions` gives the same as a number of conversions.
+
+An order is credited touch by touch. Removal effects as weights within each journey would not add up to the channels' shares of
+all conversions; so they are rescaled per channel, by iterative proportional fitting, until the sums over all journeys meet those
+shares – or come as near as the journeys allow: of a channel that many reach alone, those orders stay its own.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coursesignal.attribution.models import shared
 from coursesignal.errors import TooLittleData
@@ -22,12 +27,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_CONVERSIONS = 50
+ROUNDS = 500
+"""Of the rescaling, at most."""
+SMALLEST = 1e-9
 State = tuple[str, ...]
+Row = tuple[Sequence[str], int, int]
+"""A Walk, or what makes one."""
 START: State = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(NamedTuple):
     """Journeys through the same channels: how many ended in a purchase and how many did not."""
 
     channels: Sequence[str]
@@ -57,10 +66,11 @@ class Chain:
         self.steps[state][False] += walk.losses
 
 
-def removal_effects(walks: Sequence[Walk], order: int) -> Mapping[str, float]:
+def removal_effects(rows: Sequence[Row], order: int) -> Mapping[str, float]:
     """The part of conversions that is lost without each channel, by name; empty when nothing converts."""
     import numpy as np
 
+    walks = [Walk(*row) for row in rows]
     chain = Chain()
     for walk in walks:
         chain.add(walk, order)
@@ -95,11 +105,43 @@ def _conversion(moves: NDArray[Any], converts: NDArray[Any], kept: NDArray[Any],
     return float(chances[int(kept[:start].sum())])
 
 
-def shares(walks: Sequence[Walk], order: int) -> Mapping[str, float]:
+def shares(rows: Sequence[Row], order: int) -> Mapping[str, float]:
     """Each channel's share of all removal effects; they sum to 1."""
-    effects = removal_effects(walks, order)
+    effects = removal_effects(rows, order)
     total = sum(effects.values())
     return {channel: effect / total for channel, effect in effects.items()} if total > 0 else {}
+
+
+def conversions(rows: Sequence[Row], order: int) -> Mapping[str, float]:
+    """Each channel's part of the conversions; they sum to all conversions of ``rows``."""
+    total = sum(converted for _, converted, _ in rows)
+    return {channel: share * total for channel, share in shares(rows, order).items()}
+
+
+def rescaled(walks: Sequence[Walk], effects: Mapping[str, float]) -> Mapping[str, float]:
+    """Weights per channel with which the orders' credits come to the channels' parts of all conversions."""
+    import numpy as np
+
+    channels = [channel for channel, effect in sorted(effects.items()) if effect > 0]
+    place = {channel: n for n, channel in enumerate(channels)}
+    won = [walk for walk in walks if walk.conversions and any(channel in place for channel in walk.channels)]
+    if not won:
+        return dict(effects)
+    uses = np.zeros((len(won), len(channels)))
+    for n, walk in enumerate(won):
+        for channel in walk.channels:
+            if channel in place:
+                uses[n, place[channel]] += 1
+    number = np.array([walk.conversions for walk in won], dtype=float)
+    weights = np.array([effects[channel] for channel in channels])
+    wanted = weights / weights.sum() * number.sum()
+    for _ in range(ROUNDS):
+        credited = weights * ((number / (uses @ weights)) @ uses)
+        if np.allclose(credited, wanted, rtol=1e-9, atol=1e-12):
+            break
+        weights = np.clip(weights * wanted / np.maximum(credited, SMALLEST), SMALLEST, None)
+        weights = weights / weights.max()
+    return {channel: float(weights[n]) for channel, n in place.items()}
 
 
 @dataclass(frozen=True)
@@ -125,7 +167,8 @@ class Markov(FittedAttributionModel):
         self.name = f"Data-driven, Markov order {order}"  # type: ignore[misc]
         self.description = (  # type: ignore[misc]
             f"What would be lost without each channel, learnt from journeys with and without a purchase "
-            f"(removal effects, order {order}; within a journey in proportion to its channels' effects)."
+            f"(removal effects, order {order}; within each journey in proportion to its channels' effects, rescaled so that all "
+            f"orders together come to each channel's share)."
         )
 
     def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
@@ -138,7 +181,8 @@ class Markov(FittedAttributionModel):
             raise TooLittleData("purchases with a journey", conversions, MIN_CONVERSIONS)
         if not any(walk.losses for walk in walks):
             raise TooLittleData("journeys without a purchase", 0, 1)
-        return {"order": self.order, "effects": dict(removal_effects(walks, self.order))}
+        effects = dict(removal_effects(walks, self.order))
+        return {"order": self.order, "effects": effects, "weights": dict(rescaled(walks, effects))}
 
     def load(self, fitted: Mapping[str, Any]) -> AttributionModel:
-        return ByChannel(self.slug, self.name, self.description, fitted["effects"])
+        return ByChannel(self.slug, self.name, self.description, fitted.get("weights", fitted["effects"]))

@@ -9,6 +9,9 @@ from datetime import datetime
 
 from coursesignal.plugin import AttributionModel, Touch
 
+GOOGLE_ADS = frozenset({"google", "google ads", "google-ads", "googleads", "adwords"})
+"""What paid visits from Google call their source."""
+
 
 def _all_to(position: int, length: int) -> list[float]:
     weights = [0.0] * length
@@ -50,6 +53,20 @@ class LastNonDirect(AttributionModel):
     def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
         newest = max((i for i, touch in enumerate(path) if not touch.is_direct), default=len(path) - 1)
         return _all_to(newest, len(path))
+
+
+class GooglePaidLastClick(AttributionModel):
+    """All credit to the newest touch by an advertisement with Google; without one as the last non-direct touch."""
+
+    slug = "google_paid_last_click"
+    name = "Google paid last click"
+    description = (
+        "All credit to the newest click on an advertisement with Google; without one to the last non-direct touch."
+    )
+
+    def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
+        paid = [i for i, touch in enumerate(path) if touch.is_paid and touch.source.lower() in GOOGLE_ADS]
+        return _all_to(paid[-1], len(path)) if paid else LastNonDirect().credit(path, purchased_at)
 
 
 class Linear(AttributionModel):
@@ -110,22 +127,29 @@ class TimeDecay(AttributionModel):
         return shared([2.0 ** (newest - age) for age in ages])
 
 
+@dataclass(frozen=True)
 class WShaped(AttributionModel):
-    """30 % each to first touch, opt-in and last touch, the rest to the others; without an anchor or others, in proportion."""
+    """Fixed shares to first touch, opt-in and last touch, the rest to the others; without an anchor or others, in proportion."""
 
     slug = "w_shaped"
     name = "W-shaped"
     description = "30 % each to the first touch, the touch of the opt-in and the last one; the rest to the others."
 
+    first: float = 0.3
+    opt_in: float = 0.3
+    last: float = 0.3
+
     def credit(self, path: Sequence[Touch], purchased_at: datetime) -> Sequence[float]:
-        anchors = [0, len(path) - 1, *(n for n, touch in enumerate(path) if touch.is_opt_in)][:3]
-        weights = [0.0] * len(path)
-        for anchor in anchors:
-            weights[anchor] += 0.3
-        others = [n for n in range(len(path)) if n not in anchors]
-        for n in others:
-            weights[n] = 0.1 / len(others)
-        return shared(weights)
+        opted = next((n for n, touch in enumerate(path) if touch.is_opt_in), None)
+        anchors = {0, len(path) - 1} | ({opted} if opted is not None else set())
+        others = len(path) - len(anchors)
+        rest = max(0.0, round(1 - self.first - self.opt_in - self.last, 12))
+        weights = [0.0 if n in anchors else rest / others for n in range(len(path))]
+        weights[0] += self.first
+        weights[-1] += self.last
+        if opted is not None:
+            weights[opted] += self.opt_in
+        return shared(weights) or shared([1.0] * len(path))
 
 
 class OptIn(AttributionModel):
@@ -155,4 +179,5 @@ RULE_MODELS: tuple[AttributionModel, ...] = (
     WShaped(),
     TimeDecay(),
     OptIn(),
+    GooglePaidLastClick(),
 )

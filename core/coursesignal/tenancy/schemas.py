@@ -12,9 +12,9 @@ from coursesignal.auth.schemas import Answer, Body, Email, Password, TenantLine,
 from coursesignal.web.access import Role
 
 Text = Annotated[str, Meta(max_length=200)]
-Days = Annotated[int, Meta(ge=1, le=3650)]
+Days = Annotated[int, Meta(ge=1, le=36_500, description="1 to 3650, or 36500 for a lifetime.")]
 HalfLife = Annotated[float, Meta(ge=0.04, le=365, description="Of the time-decay model, in days.")]
-Share = Annotated[float, Meta(ge=0, le=1, description="Of the position-based model.")]
+Share = Annotated[float, Meta(ge=0, le=1, description="Of the position-based model; with a w of the W-shaped one.")]
 RoleName = Annotated[Role, Meta(description="owner, admin, member or viewer")]
 
 
@@ -66,6 +66,9 @@ class TenantChange(Body, frozen=True, kw_only=True):
     half_life_days: HalfLife | None = None
     first_share: Share | None = None
     last_share: Share | None = None
+    w_first_share: Share | None = None
+    w_opt_in_share: Share | None = None
+    w_last_share: Share | None = None
     count_automation: bool | None = None
 
 
@@ -79,6 +82,9 @@ class TenantOut(TenantLine, frozen=True, kw_only=True):
     half_life_days: float
     first_share: float
     last_share: float
+    w_first_share: float
+    w_opt_in_share: float
+    w_last_share: float
     count_automation: bool
     agency: str | None
     created_at: datetime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -32,10 +32,16 @@ INSERT = """
     insert into tenants (id, slug, name, agency_id, time_zone, currency) values ($1, $2, $3, $4, $5, $6)
     on conflict (slug) do nothing returning slug
 """
-CREDITED_BY = ("lookback_days", "half_life_days", "first_share", "last_share")
+CREDITED_BY = (
+    "lookback_days", "half_life_days", "first_share", "last_share", "w_first_share", "w_opt_in_share", "w_last_share",
+)  # fmt: skip
+MAX_LOOKBACK_DAYS, LIFETIME_DAYS = 3650, 36_500
+SHARES = (("first_share", "last_share"), ("w_first_share", "w_opt_in_share", "w_last_share"))
+"""Of one model each: together at most 1."""
 SELECT = """
     select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.half_life_days,
-        t.first_share, t.last_share, t.count_automation, t.created_at, a.slug as agency
+        t.first_share, t.last_share, t.w_first_share, t.w_opt_in_share, t.w_last_share,
+        t.count_automation, t.created_at, a.slug as agency
     from tenants t left join agencies a on a.id = t.agency_id
 """
 """What a TenantOut holds, but for the reader's role."""
@@ -132,8 +138,7 @@ async def change(
         return
     before = await conn.fetchrow("select * from tenants where id = $1 for update", tenant_id)
     assert before is not None
-    if changes.get("first_share", before["first_share"]) + changes.get("last_share", before["last_share"]) > 1:
-        raise Invalid(errors=[FieldError("firstShare", "firstShare and lastShare together must not be above 1.")])
+    _check_shares(changes, before)
     await _update(conn, tenant_id, changes)
     if any(name in changes and changes[name] != before[name] for name in CREDITED_BY):
         await enqueue(conn, tenant_id, "core.recredit", {})
@@ -159,8 +164,25 @@ def _check_change(wanted: TenantChange, models: Collection[str]) -> None:
     ]
     if wanted.default_model is not None and wanted.default_model not in models:
         errors.append(FieldError("defaultModel", f"Choose one of: {', '.join(sorted(models))}."))
+    if wanted.lookback_days is not None and MAX_LOOKBACK_DAYS < wanted.lookback_days < LIFETIME_DAYS:
+        text = f"Give 1 to {MAX_LOOKBACK_DAYS} days, or {LIFETIME_DAYS} for a lifetime."
+        errors.append(FieldError("lookbackDays", text))
     if errors:
         raise Invalid(errors=errors)
+
+
+def _check_shares(changes: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    for shares in SHARES:
+        if sum(changes.get(name, before[name]) for name in shares) > 1 + 1e-9:
+            names = [_spelled(name) for name in shares]
+            text = f"{', '.join(names[:-1])} and {names[-1]} together must not be above 1."
+            raise Invalid(errors=[FieldError(names[0], text)])
+
+
+def _spelled(name: str) -> str:
+    """As the API spells a field."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
 
 
 def _taken() -> Conflict:
