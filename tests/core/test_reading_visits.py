@@ -122,6 +122,10 @@ def test_user_agents_are_read_into_what_reports_can_filter_by(user_agent: str, e
         ("Mozilla/5.0 (Linux; Android 13; Spider 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36", None),
         ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 "
          "[FBAN/FBIOS;FBAV/450.0;FBDV/iPhone14,5]", None),
+        ("DoCoMo/2.0 P901i(c100;TB;W24H11) (compatible; examplebot/1.0; +http://search.example.com/bot.html)", "bot"),
+        ("Nokia6820/2.0 (4.83) Profile/MIDP-1.0 Configuration/CLDC-1.0 (compatible; Examplebot-Mobile/2.1; http://a.test)", "bot"),
+        ("DoCoMo/2.0 P901i(c100;TB;W24H11)", None),
+        ("Nokia6820/2.0 (4.83) Profile/MIDP-1.0 Configuration/CLDC-1.0", None),
     ],
 )  # fmt: skip
 def test_crawlers_automation_and_people_are_told_apart(user_agent: str, reason: str | None) -> None:

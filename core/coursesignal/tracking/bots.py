@@ -48,12 +48,19 @@ _BARE_DEVICE = re.compile(
     r"maxx|videocon|zen|xolo|haier|hisense|amoi|bird|dopod|eton|konka|k-touch|vodafone|o2|docomo|kddi|softbank|j-phone)[-_ /\w])",
     re.IGNORECASE,
 )
+# Crawlers that come in a phone's clothes say who they are behind it.
+_CRAWLS_AS_A_PHONE = re.compile(
+    r"(?:bot|spider|crawler|ichiro|gateway|indexing|agent)[^)]*https?:|\bbot(?:-mobile)?/\d|\w+bot-mobile/|googleweblight|-agent$|"
+    r"http[^)]*/(?:crawler|bot|index)|symantecspider",
+    re.IGNORECASE,
+)
 # What the package does not know.
 _CRAWLERS = re.compile(
     r"uptime|copperegg|evc-batch|web ?thumb|websnapr|wkhtmlto|screenshot|webscreen|snapsearch|whatweb|webmon\b|yandex\.translate|"
     r"grub-client|htdig|b-?l-?i-?t-?z-?b-?o-?t|extractor|observatory/|siege/|kube-probe|kubectl/|mikrotik/|phantomjs|slimerjs|"
     r"zombie\.js|puppeteer|playwright|selenium|cypress/|bingpreview|binglocalsearch|criteo|classification|linkexaminer|"
-    r"cerberian|fetch api|slurp|unshorten|google-read-aloud|"
+    r"cerberian|fetch api|slurp|unshorten|google-read-aloud|duplexweb-google|storebot-google|"
+    r"googleadsenseinfeed|google-publisher-plugin|catchpoint|"
     r"^(?:i2kconnect|gradle|twine|ureq|reactornetty|nyawc|memgator|redback|vyu2|sqworm|pizilla|page valet|znajdzfoto|"
     r"yaanb|caam)\b",
     re.IGNORECASE,
@@ -83,7 +90,7 @@ def automation(user_agent: str) -> DropReason | None:
     if known or _CRAWLERS.search(text):
         return DropReason.BOT
     if _BARE_DEVICE.match(text):
-        return None
+        return DropReason.BOT if _CRAWLS_AS_A_PHONE.search(text) else None
     if not _search(_OF_PEOPLE.sub("", _ANDROID_MODEL.sub("(Linux; Android)", text))) or _is_phone(text):
         return None
     return DropReason.BOT

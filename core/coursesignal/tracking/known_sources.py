@@ -35,28 +35,39 @@ _SEARCH_HOST = re.compile(r"^(?:web)?(?:search(?:es)?|suche|recherche|ricerca|bu
 _MAIL_HOST = re.compile(r"^(?:web|e)?mail\d{0,2}\..+\.")
 # "facebook-ads", "googleads", "fb_ad".
 _ADVERTISED = re.compile(r"(.+?)[-_. ]?ads?")
-_ADVERTISERS = {"adwords": "google", "google-adwords": "google", "googleadwords": "google"}
+_ADVERTISERS = {
+    "adwords": "google",
+    "google-adwords": "google",
+    "googleadwords": "google",
+    "gads": "google",
+    "microsoft-ads": "bing",
+    "msads": "bing",
+}
 
 
 @cache
 def _own() -> dict[str, Known]:
-    """Our list by host and spelling. A line is a name with its hosts; after "+" every host is a place of its own."""
+    """Our lists by host and spelling, the longer one's additions after it.
+
+    A line is a name with its hosts; after "+" and "=" every host is a place of its own, named without its ending or as it is.
+    """
     table: dict[str, Known] = {}
-    for kind, lines in sections("known_sources.txt").items():
-        for name, spellings in _entries(lines):
-            for spelling in (name, *spellings):
-                table.setdefault(spelling, Known(name, kind))
+    for list_name in ("known_sources.txt", "more_sources.txt"):
+        for kind, lines in sections(list_name).items():
+            for name, spellings in _entries(lines):
+                for spelling in (name, *spellings):
+                    table.setdefault(spelling, Known(name, kind))
     return table
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for line in lines:
         first, *others = line.split()
-        if first != "+":
+        if first not in ("+", "="):
             yield first, tuple(others)
             continue
         for host in others:
-            yield registrable(host).partition(".")[0], (host,)
+            yield registrable(host).partition(".")[0] if first == "+" else host, (host,)
 
 
 @cache
@@ -131,15 +142,16 @@ def _self_described(host: str) -> Known | None:
 
 @lru_cache(maxsize=REMEMBERED)
 def known_source(source: str) -> Known | None:
-    """What a source written by people ("fb", "YouTube.com", "Hacker News") stands for; ``source`` is lower case."""
-    source = source.strip().replace(" ", "-")
-    return _own().get(source) or known_host(source) or _open_names().get(source)
+    """What a source written by people ("fb", "YouTube.com", "Hacker News") stands for."""
+    source = source.strip().lower().replace(" ", "-")
+    return _own().get(source) or known_host(source) or _open_names().get(source) or _own().get(source.replace("_", "-"))
 
 
 @lru_cache(maxsize=REMEMBERED)
 def advertised(source: str) -> Known | None:
     """The known place in a source that says it is advertising there: "facebook-ads", "googleads", "adwords"."""
-    if source in _ADVERTISERS:
-        return known_source(_ADVERTISERS[source])
+    advertiser = _ADVERTISERS.get(source.replace(" ", "-").replace("_", "-"))
+    if advertiser is not None:
+        return known_source(advertiser)
     match = _ADVERTISED.fullmatch(source)
     return known_source(match[1]) if match else None
