@@ -123,7 +123,7 @@ def test_user_agents_are_read_into_what_reports_can_filter_by(user_agent: str, e
         ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 "
          "[FBAN/FBIOS;FBAV/450.0;FBDV/iPhone14,5]", None),
         ("DoCoMo/2.0 P901i(c100;TB;W24H11) (compatible; examplebot/1.0; +http://search.example.com/bot.html)", "bot"),
-        ("Nokia6820/2.0 (4.83) Profile/MIDP-1.0 Configuration/CLDC-1.0 (compatible; Examplebot-Mobile/2.1; http://a.test)", "bot"),
+        ("Nokia6820/2.0 (4.83) Profile/MIDP-1.0 Configuration/CLDC-1.0 (compatible; Someonebot-Mobile/1; http://a.co)", "bot"),
         ("DoCoMo/2.0 P901i(c100;TB;W24H11)", None),
         ("Nokia6820/2.0 (4.83) Profile/MIDP-1.0 Configuration/CLDC-1.0", None),
     ],
