@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,25 +14,19 @@ import httpx
 import psutil
 import pytest
 
+from coursesignal.benchmark.crowd import sizes
 from coursesignal.benchmark.history import Size, write_history
 from coursesignal.benchmark.load import Target, run_load
 from coursesignal.benchmark.place import BenchTenant
-from coursesignal.benchmark.reports import PATHS
-from coursesignal.testing.fixtures import TenantMaker
+from coursesignal.benchmark.reports import PATHS, PURCHASE
+from coursesignal.db.embedded import EmbeddedServer
+from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 
 EVENTS = 2000
 COMMAND = [
-    sys.executable,
-    "-m",
-    "coursesignal",
-    "bench",
-    "--seconds",
-    "0.5",
-    "--connections",
-    "4",
-    "--events",
-    str(EVENTS),
-]
+    sys.executable, "-m", "coursesignal", "bench", "--seconds", "0.5", "--connections", "4", "--tenants", "3", "--events", "9000",
+    "--minutes", "0.1",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +61,56 @@ def test_it_prints_boot_time_memory_and_the_pipelines_speed(printed: str) -> Non
 
 
 def test_it_times_every_report_and_every_report_answers(printed: str) -> None:
-    for path in PATHS:
-        assert re.search(re.escape(path) + r"(\s+\d+\.\d){3}\n", printed), printed
-    assert re.search(r"/api/analytics/purchases/[0-9a-f-]{36}(\s+\d+\.\d){3}\n", printed)
+    for path in (*PATHS, PURCHASE):
+        found = re.findall(re.escape(path) + r"((?:\s+\d+\.\d){3})\n", printed)
+        assert len(found) == 2, (path, printed)  # the median and the largest
+        for _, median, p95 in (map(float, times.split()) for times in found):
+            assert 0 < median <= p95
+
+
+def test_it_says_what_row_level_security_costs(printed: str) -> None:
+    rows = re.findall(r"all of them\s+([\d.]+)\s+([\d.]+)\s+(-?[\d.]+)%", printed)
+    assert len(rows) == 2, printed
+    for secured, bare, more in (map(float, row) for row in rows):
+        assert secured / bare - 1 == pytest.approx(more / 100, abs=0.02)
+
+
+def test_it_sends_traffic_with_the_pipeline_at_work_and_watches_the_backlog(printed: str) -> None:
+    steady, single, batches = re.findall(r"acknowledged ([\d,]+) requests/s, ([\d,]+) events/s;.*answers 0\n", printed)
+    assert 2_000 < _number(steady[1]) < 4_000
+    assert single[0] == single[1]
+    assert _number(batches[1]) == pytest.approx(10 * _number(batches[0]), abs=10)
+    assert re.search(r"after\s+\d+ s\s+[\d,]+ events wait", printed)
+    assert re.search(r"from click to report: median \d+\.\d s", printed)
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def test_tenants_sizes_fall_from_a_tenth_of_all_events_and_sum_to_them() -> None:
+    found = sizes(1000, 10_000_000)
+    assert found[0] == 1_000_000
+    assert sum(found) == pytest.approx(10_000_000, rel=0.001)
+    assert found == sorted(found, reverse=True)
+    assert len(found) == 1000
+
+
+def test_an_installation_in_use_is_not_loaded(tmp_path: Path) -> None:
+    environment = {**os.environ, "COURSESIGNAL_HOME": str(tmp_path)}
+    first, second = (
+        subprocess.run(
+            [*COMMAND[:4], "load", "--tenants", "1", "--events", "1000"], env=environment, capture_output=True, text=True,
+            timeout=120, check=False,
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    server = EmbeddedServer(tmp_path)
+    server.stop()
+    for directory in {server.root, server.sockets}:
+        shutil.rmtree(directory)
+    assert first.returncode == 0, first.stderr
+    assert (second.returncode, "in use" in second.stderr) == (1, True)
 
 
 def test_it_leaves_no_file_and_no_process_behind(printed: str, temporary: Path) -> None:
@@ -78,9 +120,13 @@ def test_it_leaves_no_file_and_no_process_behind(printed: str, temporary: Path) 
     assert not [words for words in left if words and str(temporary) in " ".join(words)]
 
 
+def _bench(acting: ActingTenant) -> BenchTenant:
+    return BenchTenant(acting.id, acting.tenant.slug, acting.site_id, acting.site_key, "")
+
+
 async def test_the_history_is_whole_and_its_ledger_closes(client: httpx.AsyncClient, make_tenant: TenantMaker) -> None:
     acting = await make_tenant()
-    await write_history(acting.runtime, BenchTenant(acting.id, acting.site_id, acting.site_key, ""), Size(EVENTS))
+    await write_history(acting.runtime, _bench(acting), Size(EVENTS))
     async with acting.transaction() as conn:
         assert await conn.fetchval("select count(*) from events where tenant_id = $1", acting.id) == EVENTS
         orphans = await conn.fetchval(

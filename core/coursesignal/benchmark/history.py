@@ -113,37 +113,39 @@ class Size:
 
 async def write_history(runtime: Runtime, tenant: BenchTenant, size: Size) -> None:
     """Write it all, credit every purchase under every model, and bring the planner's statistics up to date."""
-    now = datetime.now(UTC)
-    await asyncio.gather(
-        _write(runtime, size, _EVENTS, size.sessions, tenant.id, now, tenant.site_id),
-        _write_people(runtime, tenant, size, now),
-    )
-    await _vacuum(runtime)
-    await _credit(runtime, tenant)
-    await _vacuum(runtime)
+    async with superuser(runtime) as one, superuser(runtime) as other:
+        now = datetime.now(UTC)
+        await asyncio.gather(write_events(one, tenant, size, now), write_people(other, tenant, size, now))
+    await vacuum(runtime)
+    await credit_all(runtime, tenant)
+    await vacuum(runtime)
 
 
-async def _write_people(runtime: Runtime, tenant: BenchTenant, size: Size, now: datetime) -> None:
-    async with runtime.database.tenant(tenant.id) as conn:
-        connection_id = await conn.fetchval(_CONNECTION, tenant.id)
-    await _write(runtime, size, _PEOPLE, size.purchases, tenant.id, now)
-    await _write(runtime, size, _VISITORS, size.visitors, tenant.id, now)
-    await _write(runtime, size, _SESSIONS, size.sessions, tenant.id, now, tenant.site_id)
-    await _write(runtime, size, _TOUCHES, size.sessions, tenant.id, now)
-    await _write(runtime, size, _PURCHASES, size.purchases, tenant.id, now, connection_id)
-    await _write(runtime, size, _CHARGES, size.purchases, tenant.id, now, connection_id)
+async def write_events(conn: asyncpg.Connection, tenant: BenchTenant, size: Size, now: datetime) -> None:
+    """What the tracker sent."""
+    await _write(conn, size, _EVENTS, size.sessions, tenant.id, now, tenant.site_id)
 
 
-async def _write(runtime: Runtime, size: Size, statement: str, rows: int, *arguments: UUID | datetime) -> None:
-    async with _superuser(runtime) as conn:
-        await conn.execute("set session_replication_role = replica")  # no checks of foreign keys
-        sizes = {":rows": rows, ":buyers": size.purchases, ":others": size.visitors - size.purchases}
-        for name, value in sizes.items():
-            statement = statement.replace(name, str(value))
-        await conn.execute(statement, *arguments)
+async def write_people(conn: asyncpg.Connection, tenant: BenchTenant, size: Size, now: datetime) -> None:
+    """What became of it, and what was bought."""
+    connection_id = await conn.fetchval(_CONNECTION, tenant.id)
+    await _write(conn, size, _PEOPLE, size.purchases, tenant.id, now)
+    await _write(conn, size, _VISITORS, size.visitors, tenant.id, now)
+    await _write(conn, size, _SESSIONS, size.sessions, tenant.id, now, tenant.site_id)
+    await _write(conn, size, _TOUCHES, size.sessions, tenant.id, now)
+    await _write(conn, size, _PURCHASES, size.purchases, tenant.id, now, connection_id)
+    await _write(conn, size, _CHARGES, size.purchases, tenant.id, now, connection_id)
 
 
-async def _credit(runtime: Runtime, tenant: BenchTenant) -> None:
+async def _write(conn: asyncpg.Connection, size: Size, statement: str, rows: int, *arguments: UUID | datetime) -> None:
+    sizes = {":rows": rows, ":buyers": size.purchases, ":others": size.visitors - size.purchases}
+    for name, value in sizes.items():
+        statement = statement.replace(name, str(value))
+    await conn.execute(statement, *arguments)
+
+
+async def credit_all(runtime: Runtime, tenant: BenchTenant) -> None:
+    """Credit every purchase of the tenant under every model."""
     async with runtime.database.tenant(tenant.id) as conn:
         rows = await conn.fetch("select id from purchases where tenant_id = $1 order by id", tenant.id)
     ids = [row["id"] for row in rows]
@@ -152,19 +154,21 @@ async def _credit(runtime: Runtime, tenant: BenchTenant) -> None:
             await credit(conn, tenant.id, ids[start : start + CREDIT_AT_ONCE], runtime.registry.models)
 
 
-async def _vacuum(runtime: Runtime) -> None:
+async def vacuum(runtime: Runtime) -> None:
     """What autovacuum does within minutes of such an import, and the checkpoint that would follow it."""
-    async with _superuser(runtime) as conn:
+    async with superuser(runtime) as conn:
         await conn.execute("vacuum analyze")
         await conn.execute("checkpoint")
 
 
 @contextlib.asynccontextmanager
-async def _superuser(runtime: Runtime) -> AsyncIterator[asyncpg.Connection]:
+async def superuser(runtime: Runtime) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that no row-level security binds, and that leaves out the checks of foreign keys."""
     async with runtime.database.control() as ours:
         database = await ours.fetchval("select current_database()")
     conn = await asyncpg.connect(runtime.where.admin, database=database)
     try:
+        await conn.execute("set session_replication_role = replica")
         yield conn
     finally:
         await conn.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -59,18 +60,26 @@ class Target:
 
 
 async def run_load(
-    target: Target, *, connections: int, seconds: float, server_s: Callable[[], float], warm_up_s: float = 1.0
+    target: Target,
+    *,
+    connections: int,
+    seconds: float,
+    server_s: Callable[[], float],
+    warm_up_s: float = 1.0,
+    per_second: float = 0.0,
 ) -> Measured:
     """Load ``target`` for ``warm_up_s`` + ``seconds`` and return what the second part saw.
 
-    ``server_s`` tells the processor time the server has used so far.
+    ``server_s`` tells the processor time the server has used so far. With ``per_second`` requests go out at that rate, late ones
+    at once; without, each connection sends when it has its last answer.
     """
     measured = Measured(seconds)
     starts_at = time.perf_counter() + warm_up_s
     loop = asyncio.get_running_loop()
     loop.call_later(warm_up_s, lambda: setattr(measured, "server_s", -server_s()))
     loop.call_later(warm_up_s + seconds, lambda: setattr(measured, "server_s", measured.server_s + server_s()))
-    clients = [_Client(target, measured, starts_at, starts_at + seconds) for _ in range(connections)]
+    pause_s = connections / per_second if per_second else 0.0
+    clients = [_Client(target, measured, starts_at, starts_at + seconds, pause_s) for _ in range(connections)]
     transports = []
     for client in clients:
         transport, _ = await loop.create_connection(lambda client=client: client, target.host, target.port)  # type: ignore[misc]
@@ -86,12 +95,15 @@ async def run_load(
 class _Client(asyncio.Protocol):
     """One connection: HTTP/1.1 as our own servers answer it, with a content-length on every response."""
 
-    def __init__(self, target: Target, measured: Measured, starts_at: float, ends_at: float) -> None:
+    def __init__(self, target: Target, measured: Measured, starts_at: float, ends_at: float, pause_s: float) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._target = target
         self._measured = measured
         self._starts_at = starts_at
         self._ends_at = ends_at
+        self._pause_s = pause_s
+        """From one request to the next, when they are paced."""
+        self._due_at = time.perf_counter() + random.uniform(0, pause_s)  # noqa: S311 – no secret
         self._buffer = b""
         self._sent_at = 0.0
         self._transport: asyncio.Transport | None = None
@@ -99,7 +111,7 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]
-        self._send()
+        self._send_when_due()
 
     def data_received(self, data: bytes) -> None:
         self._buffer = data if not self._buffer else self._buffer + data
@@ -109,7 +121,7 @@ class _Client(asyncio.Protocol):
         self._buffer = b""
         self._count(int(head[9:12]))
         if time.perf_counter() < self._ends_at:
-            self._send()
+            self._send_when_due()
         elif not self.done.done():
             self.done.set_result(None)
 
@@ -118,8 +130,17 @@ class _Client(asyncio.Protocol):
             self._measured.broken += 1
             self.done.set_result(None)
 
+    def _send_when_due(self) -> None:
+        if not self._pause_s:
+            self._send()
+            return
+        self._due_at += self._pause_s
+        asyncio.get_running_loop().call_later(max(0.0, self._due_at - time.perf_counter()), self._send)
+
     def _send(self) -> None:
         assert self._transport is not None
+        if self._transport.is_closing():
+            return
         request = self._target.request()
         self._sent_at = time.perf_counter()
         self._transport.write(request)

@@ -39,6 +39,7 @@ class BenchTenant:
     """A tenant to measure with."""
 
     id: UUID
+    slug: str
     site_id: UUID
     site_key: str
     api_key: str
@@ -77,13 +78,21 @@ class WebProcess:
 
 
 @contextlib.contextmanager
-def web_process(settings: Settings) -> Iterator[WebProcess]:
-    """One web process of the installation on the first core, ready."""
+def web_process(settings: Settings, core: int | None = 0) -> Iterator[WebProcess]:
+    """One web process of the installation, on the first core unless told otherwise, ready."""
     env = {**os.environ, **environment(settings)}
     started = time.monotonic()
-    with _process([sys.executable, "-m", "coursesignal", "web"], env) as process:
+    with _process([sys.executable, "-m", "coursesignal", "web"], env, core) as process:
         _wait_for(settings.port, "/health/ready")
         yield WebProcess(settings.port, process.pid, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def worker_process(settings: Settings, core: int | None = None) -> Iterator[int]:
+    """One worker of the installation, on one of CORES if wanted; yields its process id."""
+    env = {**os.environ, **environment(settings)}
+    with _process([sys.executable, "-m", "coursesignal", "worker"], env, core) as process:
+        yield process.pid
 
 
 @contextlib.contextmanager
@@ -96,20 +105,31 @@ def bare_process() -> Iterator[WebProcess]:
         yield WebProcess(port, process.pid, time.monotonic() - started)
 
 
-async def add_tenant(runtime: Runtime) -> BenchTenant:
+async def add_tenant(runtime: Runtime, slug: str | None = None) -> BenchTenant:
     """A tenant with a site and an API key that may read."""
-    slug, site_key, api_key = f"bench-{secrets.token_hex(4)}", secrets.token_urlsafe(24), new_token("csk_")
+    slug = slug or f"bench-{secrets.token_hex(4)}"
     async with runtime.database.control() as conn:
         tenant_id = await conn.fetchval("insert into tenants (slug, name) values ($1, 'Bench') returning id", slug)
     async with runtime.database.tenant(tenant_id) as conn:
-        site_id = await conn.fetchval(
-            "insert into sites (tenant_id, public_key, name) values ($1, $2, 'Bench') returning id", tenant_id, site_key
-        )
+        await conn.execute(
+            "insert into sites (tenant_id, public_key, name) values ($1, $2, 'Bench')",
+            tenant_id, secrets.token_urlsafe(24),
+        )  # fmt: skip
+    return await find_tenant(runtime, slug)
+
+
+async def find_tenant(runtime: Runtime, slug: str) -> BenchTenant:
+    """The tenant of that name, with a new API key that may read."""
+    api_key = new_token("csk_")
+    async with runtime.database.control() as conn:
+        tenant_id = await conn.fetchval("select id from tenants where slug = $1", slug)
+    async with runtime.database.tenant(tenant_id) as conn:
+        site = await conn.fetchrow("select id, public_key from sites where tenant_id = $1 limit 1", tenant_id)
         await conn.execute(
             "insert into api_keys (tenant_id, name, scopes, key_hash, prefix) values ($1, 'Bench', $2, $3, $4)",
             tenant_id, ["analytics:read", "tracking:read"], hash_token(api_key), api_key[:8],
         )  # fmt: skip
-    return BenchTenant(tenant_id, site_id, site_key, api_key)
+    return BenchTenant(tenant_id, slug, site["id"], site["public_key"], api_key)
 
 
 @contextlib.contextmanager
@@ -155,10 +175,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: Sequence[str], env: Mapping[str, str], core: int | None = 0) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(list(command), env=dict(env))
     try:
-        pin(process.pid, 0)
+        if core is not None:
+            pin(process.pid, core)
         yield process
     finally:
         process.terminate()

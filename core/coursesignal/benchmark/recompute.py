@@ -10,7 +10,7 @@ from uuid import UUID
 
 from coursesignal.attribution.models import RULE_MODELS
 from coursesignal.attribution.recompute import Recompute
-from coursesignal.benchmark.history import Size, _vacuum, _write_people
+from coursesignal.benchmark.history import Size, superuser, vacuum, write_people
 from coursesignal.benchmark.place import BenchTenant
 from coursesignal.jobs.tasks import Task, TaskRun
 from coursesignal.plugin import AttributionModel
@@ -46,12 +46,13 @@ class RecomputeTime:
 async def measure_recompute(runtime: Runtime, tenant: BenchTenant, purchases: int) -> list[RecomputeTime]:
     """Give an empty tenant so many purchases, and recompute after each change."""
     size = Size(purchases * 100)
-    await _write_people(runtime, tenant, size, datetime.now(UTC))
-    await _vacuum(runtime)
+    async with superuser(runtime) as conn:
+        await write_people(conn, tenant, size, datetime.now(UTC))
+    await vacuum(runtime)
     times = []
     for change in CHANGES:
         times.append(await time_recompute(runtime, tenant.id, change))
-        await _vacuum(runtime)
+        await vacuum(runtime)
     return times
 
 

@@ -15,16 +15,23 @@ _EVENT = (
 _BODY = '{"siteKey":"%s","visitorId":"%s","events":[%s]}'
 
 
-def bodies(site_key: str, events: int) -> Callable[[], bytes]:
-    """A function that makes the next body, with ``events`` events in it."""
-    visitors = itertools.cycle([_uuid() for _ in range(VISITORS)])
+def bodies(site_key: str, events: int, visitors: int = VISITORS) -> Callable[[], bytes]:
+    """A function that makes the next body, with ``events`` events in it, of one of ``visitors`` people."""
+    people = itertools.cycle([_uuid() for _ in range(visitors)])
 
     def make() -> bytes:
         at = datetime.now(UTC).isoformat()
         listed = ",".join(_EVENT % (_uuid(), at) for _ in range(events))
-        return (_BODY % (site_key, next(visitors), listed)).encode()
+        return (_BODY % (site_key, next(people), listed)).encode()
 
     return make
+
+
+def event_of(site_key: str, source: str) -> bytes:
+    """The body of one visit by somebody new from ``source``."""
+    at = datetime.now(UTC).isoformat()
+    event = (_EVENT % (_uuid(), at)).replace("utm_source=youtube", f"utm_source={source}")
+    return (_BODY % (site_key, _uuid(), event)).encode()
 
 
 def _uuid() -> str:

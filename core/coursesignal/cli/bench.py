@@ -3,35 +3,110 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from coursesignal.settings import Settings, load
 
 if TYPE_CHECKING:
+    from coursesignal.benchmark.crowd import Crowd
     from coursesignal.benchmark.load import Measured
     from coursesignal.benchmark.place import BenchTenant, WebProcess
+    from coursesignal.benchmark.sustained import Sustained
 
 
-@click.command()
+TENANTS, EVENTS = 1000, 10_000_000
+
+
+@click.group(invoke_without_command=True)
 @click.option("--seconds", default=5.0, show_default=True, help="Measured time of each load.")
 @click.option("--connections", default=64, show_default=True, help="Keep-alive connections of the load.")
-@click.option(
-    "--events", default=1_000_000, show_default=True, help="Events in the history that reports read; 0: no reports."
-)
-def command(seconds: float, connections: int, events: int) -> None:
-    """Measure ingest and reports on this machine, in a temporary installation that is gone afterwards."""
+@click.option("--tenants", default=TENANTS, show_default=True, help="Tenants to load; 0: neither reports nor traffic.")
+@click.option("--events", default=EVENTS, show_default=True, help="Events of all tenants together.")
+@click.option("--minutes", default=5.0, show_default=True, help="Of steady traffic.")
+@click.pass_context
+def command(ctx: click.Context, seconds: float, connections: int, tenants: int, events: int, minutes: float) -> None:
+    """Measure ingest, reports and the pipeline on this machine, in a temporary installation that is gone afterwards.
+
+    `load` fills an installation that stays, for `reports`, `isolation` and `traffic` to measure again and again.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     from coursesignal.benchmark.place import temporary_settings
 
     with temporary_settings(load()) as settings:
         click.echo("Setting up a temporary installation …")
-        tenant = asyncio.run(_set_up(settings, 0))
+        tenant = asyncio.run(_set_up(settings))
         measure_ingest(settings, tenant, seconds, connections)
         measure_pipeline(settings)
-        if events:
-            measure_reports(settings, events)
+    if tenants:
+        with temporary_settings(load()) as settings:
+            fill(settings, tenants, events)
+            measure_reports(settings)
+            measure_isolation(settings)
+            measure_traffic(settings, 3000, 10, minutes * 60, connections)
+            measure_traffic(settings, 0, 1, seconds * 4, connections)
+            measure_traffic(settings, 0, 10, seconds * 4, connections)
+
+
+@command.command("load")
+@click.option("--tenants", default=TENANTS, show_default=True)
+@click.option("--events", default=EVENTS, show_default=True, help="Of all tenants together; the largest has a tenth.")
+def load_command(tenants: int, events: int) -> None:
+    """Fill this installation, which must be empty, with tenants of very different sizes."""
+    fill(_quiet(load()), tenants, events)
+
+
+@command.command("reports")
+def reports_command() -> None:
+    """Time every report of what `load` loaded: of tenants of the median size, and of the largest."""
+    measure_reports(_quiet(load()))
+
+
+@command.command("isolation")
+def isolation_command() -> None:
+    """Time the reports of what `load` loaded with and without row-level security."""
+    measure_isolation(_quiet(load()))
+
+
+@command.command("traffic")
+@click.option("--per-second", default=3000.0, show_default=True, help="Events; 0: as many as are answered.")
+@click.option("--batch", default=10, show_default=True, help="Events per request.")
+@click.option("--minutes", default=5.0, show_default=True)
+@click.option("--connections", default=64, show_default=True)
+def traffic_command(per_second: float, batch: int, minutes: float, connections: int) -> None:
+    """Send events to all tenants that `load` loaded, with a web process and a worker at work."""
+    measure_traffic(_quiet(load()), per_second, batch, minutes * 60, connections)
+
+
+def _quiet(settings: Settings) -> Settings:
+    """The installation's settings, to measure it on a port of its own and without limits on who may send how much."""
+    from coursesignal.benchmark.place import free_port
+
+    port = free_port()
+    return msgspec.structs.replace(
+        settings, host="127.0.0.1", port=port, base_url=f"http://127.0.0.1:{port}", collect_rate=0, web_processes=1
+    )
+
+
+def fill(settings: Settings, tenants: int, events: int) -> None:
+    """Load ``tenants`` with ``events`` together."""
+    from coursesignal.benchmark.crowd import load_crowd
+    from coursesignal.runtime import Runtime
+
+    async def fill() -> None:
+        async with Runtime.opened(settings) as runtime:
+            await load_crowd(runtime, tenants, events, lambda text: click.echo(f"  {text}"))
+
+    click.echo(f"\nLoading {tenants:,} tenants with {events:,} events …")
+    started = time.monotonic()
+    asyncio.run(fill())
+    click.echo(f"loaded and credited in {time.monotonic() - started:.0f} s")
 
 
 def measure_ingest(settings: Settings, tenant: BenchTenant, seconds: float, connections: int) -> None:
@@ -90,33 +165,97 @@ def measure_pipeline(settings: Settings) -> None:
     )
 
 
-def measure_reports(settings: Settings, events: int) -> None:
-    """How long each report takes over a tenant's history of ``events`` events."""
+def measure_reports(settings: Settings) -> None:
+    """How long each report takes for tenants of the median size and for the largest."""
     from coursesignal.benchmark import place
     from coursesignal.benchmark.reports import time_reports
 
-    click.echo(f"\nReports: writing a history of {events:,} events …")
-    started = time.monotonic()
-    tenant = asyncio.run(_set_up(settings, events))
-    click.echo(f"written and credited in {time.monotonic() - started:.0f} s\n")
-    click.echo(f"{'':58}{'first ms':>10}{'median ms':>11}{'slowest ms':>12}")
-    with place.web_process(settings):
-        for timed in time_reports(settings.base_url, tenant):
-            note = "" if timed.status == 200 else f"  answered {timed.status}"
-            click.echo(f"{timed.path:58}{timed.first_ms:10.1f}{timed.median_ms:11.1f}{timed.slowest_ms:12.1f}{note}")
+    crowd = asyncio.run(_crowd(settings))
+    for name, tenants in (("the median size", crowd.around_the_median(20)), ("the largest size", [crowd.largest])):
+        click.echo(f"\nReports of {len(tenants)} of {len(crowd.tenants):,} tenants, {name}\n")
+        click.echo(f"{'':58}{'first ms':>10}{'median ms':>11}{'p95 ms':>12}")
+        with place.web_process(settings, None):
+            for timed in time_reports(settings.base_url, tenants):
+                note = "" if timed.statuses == {200} else f"  answered {sorted(timed.statuses)}"
+                click.echo(f"{timed.path:58}{timed.first_ms:10.1f}{timed.median_ms:11.1f}{timed.p95_ms:12.1f}{note}")
 
 
-async def _set_up(settings: Settings, events: int) -> BenchTenant:
-    """A tenant with a history of ``events`` events."""
+def measure_isolation(settings: Settings) -> None:
+    """What row-level security adds to the reports' time."""
+    from coursesignal.benchmark.isolation import Overhead, measure_isolation
+    from coursesignal.runtime import Runtime
+
+    async def measure(tenant: BenchTenant) -> list[Overhead]:
+        async with Runtime.opened(settings) as runtime:
+            return await measure_isolation(runtime, tenant)
+
+    crowd = asyncio.run(_crowd(settings))
+    for name, tenant in (("the median tenant", crowd.around_the_median(1)[0]), ("the largest", crowd.largest)):
+        found = asyncio.run(measure(tenant))
+        click.echo(f"\nRow-level security beside the explicit filter alone, {name}\n")
+        click.echo(f"{'':28}{'with, ms':>12}{'without, ms':>13}{'more':>8}")
+        for one in found:
+            click.echo(f"{one.report:28}{one.secured_ms:12.1f}{one.bare_ms:13.1f}{one.ratio:8.1%}")
+        secured, bare = sum(one.secured_ms for one in found), sum(one.bare_ms for one in found)
+        click.echo(f"{'all of them':28}{secured:12.1f}{bare:13.1f}{secured / bare - 1:8.1%}")
+
+
+def measure_traffic(settings: Settings, per_second: float, batch: int, seconds: float, connections: int) -> None:
+    """``per_second`` events in requests of ``batch`` with a web process and a worker at work; 0: as many as are answered."""
     from coursesignal.benchmark import place
-    from coursesignal.benchmark.history import Size, write_history
+    from coursesignal.benchmark.crowd import loaded_crowd
+    from coursesignal.benchmark.sustained import Traffic, sustain
+    from coursesignal.runtime import Runtime
+
+    async def run(server: WebProcess) -> Sustained:
+        async with Runtime.opened(settings) as runtime:
+            crowd = await loaded_crowd(runtime)
+            return await sustain(
+                runtime, crowd, Traffic(per_second / batch, batch, seconds, connections), server.port, server.pid
+            )
+
+    wanted = f"{per_second:,.0f} events/s" if per_second else "as many events as are answered"
+    click.echo(f"\nTraffic with the pipeline at work: {wanted}, {batch} per request, for {seconds:.0f} s")
+    with (
+        place.web_process(settings, 0) as server,
+        place.worker_process(settings),
+        asyncio.Runner(loop_factory=_fast_loop()) as runner,
+    ):
+        seen = runner.run(run(server))
+    for line in _traffic_lines(seen, batch):
+        click.echo(line)
+
+
+def _traffic_lines(seen: Sustained, batch: int) -> Iterator[str]:
+    load, others = seen.load, seen.load.statuses.total() - seen.load.statuses[202] + seen.load.broken
+    yield (
+        f"acknowledged {load.per_second:,.0f} requests/s, {load.per_second * batch:,.0f} events/s; "
+        f"p50 {load.percentile_ms(50):.1f} ms, p99 {load.percentile_ms(99):.1f} ms; other answers {others}"
+    )
+    for look in seen.looks[:: max(1, len(seen.looks) // 10)]:
+        yield f"  after {look.at_s:4.0f} s {look.events:9,} events wait, the oldest for {look.oldest_s:.1f} s"
+    yield f"the backlog grew by {seen.growth:,.0f} events/s"
+    if seen.clicks_s:
+        worst = max(seen.clicks_s)
+        median = statistics.median(seen.clicks_s)
+        yield f"from click to report: median {median:.1f} s, longest {worst:.1f} s of {len(seen.clicks_s)}"
+
+
+async def _crowd(settings: Settings) -> Crowd:
+    from coursesignal.benchmark.crowd import loaded_crowd
     from coursesignal.runtime import Runtime
 
     async with Runtime.opened(settings) as runtime:
-        tenant = await place.add_tenant(runtime)
-        if events:
-            await write_history(runtime, tenant, Size(events))
-        return tenant
+        return await loaded_crowd(runtime)
+
+
+async def _set_up(settings: Settings) -> BenchTenant:
+    """A tenant with no history."""
+    from coursesignal.benchmark import place
+    from coursesignal.runtime import Runtime
+
+    async with Runtime.opened(settings) as runtime:
+        return await place.add_tenant(runtime)
 
 
 def _load(
