@@ -1,10 +1,10 @@
-"""What every model says of every source or channel, side by side: the spread is how much the choice of a model matters."""
+"""What every model says of every source and channel, side by side: the spread is how much the choice of a model matters."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from coursesignal.analytics.figures import percent
 from coursesignal.analytics.reading import Reading
@@ -14,12 +14,12 @@ from coursesignal.plugin import AttributionModel
 By = Literal["source", "channel"]
 
 _CREDITED = """
-    select t.{by} as name, mode() within group (order by t.channel) as channel, k.model, sum(k.amount_minor) as amount
+    select t.source, t.channel, k.model, sum(k.amount_minor) as amount, count(*) as credits
     from charges c
     join credits k on k.tenant_id = $1 and k.charge_id = c.id and k.model = any($4)
     join touches t on t.tenant_id = $1 and t.id = k.touch_id
     where c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3 and c.currency = $5
-    group by t.{by}, k.model"""
+    group by t.source, t.channel, k.model"""
 
 _NET = """
     select coalesce(sum(amount_minor), 0) from charges
@@ -28,26 +28,37 @@ _NET = """
 
 async def compare(reading: Reading, models: Mapping[str, AttributionModel], by: By) -> ModelComparison:
     """Net revenue in the period by source or channel under every model; a row's range is over the models that credit anything."""
-    slugs = sorted(models)
-    about = (reading.tenant.id, reading.period.start_at, reading.period.end_at)
-    found = await reading.fetch(_CREDITED.format(by=by), *about, slugs, reading.currency)
+    slugs, period = sorted(models), reading.period
+    about = (reading.tenant.id, period.start_at, period.end_at)
+    found = await reading.fetch(_CREDITED, *about, slugs, reading.currency, credits_of=period)
     net = int(await reading.fetchval(_NET, *about, reading.currency))
-    credited: dict[str, dict[str, int]] = defaultdict(dict)
-    channels: dict[str, str] = {}
+    credited: Counter[str] = Counter()
     for row in found:
-        credited[row["name"]][row["model"]] = int(row["amount"])
-        channels.setdefault(row["name"], row["channel"])
-    using = sorted({row["model"] for row in found})
-    rows = [_row(name, channels[name], amounts, using, net) for name, amounts in credited.items()]
+        credited[row["model"]] += int(row["amount"])
+    channels = _rows(found, "channel", net)
     return ModelComparison(
-        from_=reading.period.first,
-        to=reading.period.last,
+        from_=period.first,
+        to=period.last,
         currency=reading.currency,
         models=tuple(slugs),
-        rows=tuple(sorted(rows, key=lambda row: (-row.highest_minor, row.name))),
-        unattributed_minor={slug: net - sum(amounts.get(slug, 0) for amounts in credited.values()) for slug in slugs},
+        rows=channels if by == "channel" else _rows(found, "source", net),
+        channels=channels,
+        unattributed_minor={slug: net - credited[slug] for slug in slugs},
         net_revenue_minor=net,
     )
+
+
+def _rows(found: Sequence[Any], by: By, net: int) -> tuple[ModelComparisonRow, ...]:
+    """One for every source or channel, the highest first."""
+    using = sorted({row["model"] for row in found})
+    amounts: dict[str, Counter[str]] = defaultdict(Counter)
+    channels: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in found:
+        amounts[row[by]][row["model"]] += int(row["amount"])
+        channels[row[by]][row["channel"]] += row["credits"]
+    main = {name: min(seen, key=lambda one: (-seen[one], one)) for name, seen in channels.items()}
+    rows = [_row(name, main[name], each, using, net) for name, each in amounts.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.highest_minor, row.name)))
 
 
 def _row(name: str, channel: str, amounts: Mapping[str, int], using: Sequence[str], net: int) -> ModelComparisonRow:

@@ -90,7 +90,7 @@ async def content(reading: Reading, by: By, limit: int) -> ContentReport:
     """The ``limit`` rows with the most net revenue, then the most visitors."""
     period = reading.period
     about = (reading.tenant.id, period.start_at, period.end_at)
-    found = await reading.fetch(_sql(by), *about, reading.model, reading.currency, limit + 1)
+    found = await reading.fetch(_sql(by), *about, reading.model, reading.currency, limit + 1, credits_of=period)
     whole = await reading.fetchrow(_WHOLE, *about, reading.currency)
     credited = _sum(*((found[0]["all_charged"] or 0, found[0]["all_refunded"] or 0) if found else (0, 0)))
     unnamed = _of([row for row in found if not row["name"]])

@@ -87,7 +87,7 @@ async def coverage(reading: Reading) -> CoverageReport:
     """Every purchase whose money moved in the period, by status and reason."""
     period = reading.period
     about = (reading.tenant.id, period.start_at, period.end_at, reading.currency)
-    found = await reading.fetch(_COVERAGE, *about, reading.model, reading.lookback_days)
+    found = await reading.fetch(_COVERAGE, *about, reading.model, reading.lookback_days, credits_of=period)
     ids = [purchase_id for row in found for purchase_id in row["examples"] or ()]
     examples = {row["id"]: _example(row) for row in await reading.fetch(_EXAMPLES, *about, ids)}
     whole = sum(row["purchases"] for row in found)

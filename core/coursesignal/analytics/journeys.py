@@ -104,7 +104,7 @@ async def journeys(reading: Reading, by: By, limit: int) -> JourneysReport:
     """The most common ways to the purchases first paid in the period; ``limit`` of them."""
     period = reading.period
     about = (reading.tenant.id, reading.currency, WHOLE_PATH_MODEL, period.start_at, period.end_at)
-    total, *found = await reading.fetch(_JOURNEYS.format(by=by), *about, limit + 2)
+    total, *found = await reading.fetch(_JOURNEYS.format(by=by), *about, limit + 2, credits_of=period)
     earlier = await reading.fetchrow(_EARLIER, *about)
     alone = _sum(next((row for row in found if row["steps"] is None), None))
     ways = [row for row in found if row["steps"] is not None][:limit]

@@ -141,13 +141,13 @@ async def _lines(reading: Reading, limit: int, cursor: str, row: Row) -> list[An
     if row.unattributed:
         where += _CREDITED_TO_NOBODY
     sql = _LINES.format(columns=LINE_COLUMNS, money=money, where=where, top=TOP_TOUCH)
-    rows: list[Any] = await reading.fetch(sql, *values)
+    rows: list[Any] = await reading.fetch(sql, *values, credits_of=reading.period)
     return rows
 
 
 async def _credits(reading: Reading, purchase_ids: Sequence[UUID], row: Row) -> dict[UUID, list[LedgerCredit]]:
     values = (reading.tenant.id, reading.model, reading.period.start_at, reading.period.end_at, purchase_ids)
-    found = await reading.fetch(_CREDITS, *values)
+    found = await reading.fetch(_CREDITS, *values, credits_of=purchase_ids)
     journeys = await _journeys(reading, purchase_ids) if found else {}
     credits: dict[UUID, list[LedgerCredit]] = defaultdict(list)
     for credit in found:
@@ -170,7 +170,7 @@ async def _sums(reading: Reading, row: Row) -> tuple[LedgerSum, ...]:
     values: list[object] = [reading.tenant.id, reading.model, reading.period.start_at, reading.period.end_at]
     where = _equal(_TOUCH_COLUMNS, row.of_touch, values) + _equal(_PURCHASE_COLUMNS, row.of_purchase, values)
     where += _of_currency(reading, "c.currency", values)
-    rows = await reading.fetch(_SUMS.format(where=where), *values)
+    rows = await reading.fetch(_SUMS.format(where=where), *values, credits_of=reading.period)
     return tuple(
         LedgerSum(currency=found["currency"], amount_minor=int(found["amount"]), purchases=found["purchases"])
         for found in rows

@@ -56,7 +56,7 @@ async def products(reading: Reading) -> ProductsReport:
     about = (reading.tenant.id, period.start_at, period.end_at, reading.currency)
     items = _by_purchase(await reading.fetch(_ITEMS, *about))
     credited: dict[UUID, dict[str | None, int]] = defaultdict(dict)
-    for row in await reading.fetch(_CREDITS, *about, reading.model):
+    for row in await reading.fetch(_CREDITS, *about, reading.model, credits_of=period):
         credited[row["id"]][row["source"]] = row["amount"]
     sold: dict[Product, _Sold] = {}
     for charge in await reading.fetch(_CHARGES, *about):

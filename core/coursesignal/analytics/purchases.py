@@ -26,14 +26,14 @@ TOP_TOUCH = """
 """The touch with the most credit of ``p`` under model $2; the latest of equals."""
 
 # A purchase of which only facts but no money is known is not one yet.
-_RECENT = """
-    select {columns}
-    from (
-        select * from purchases
-        where tenant_id = $1 and (charged_minor > 0 or refunded_minor > 0) {where}
-        order by purchased_at desc, id desc limit $3
-    ) p {top}
-    order by p.purchased_at desc, p.id desc"""
+_LISTED = """
+    select * from purchases
+    where tenant_id = $1 and (charged_minor > 0 or refunded_minor > 0) and $2::text is not null {where}
+    order by purchased_at desc, id desc limit $3"""
+_RECENT = f"""
+    select {{columns}}
+    from ({_LISTED}) p {{top}}
+    order by p.purchased_at desc, p.id desc"""  # noqa: S608 – of constants
 
 
 async def recent(reading: Reading, *, limit: int, cursor: str = "") -> RecentPurchases:
@@ -52,8 +52,11 @@ async def page(reading: Reading, *, limit: int, cursor: str = "") -> RecentPurch
     if place := decode_cursor(cursor):
         where += f" and (purchased_at, id) < (${len(values) + 1}, ${len(values) + 2})"
         values += [place.at, place.id]
+    listed = (
+        [row["id"] for row in await reading.fetch(_LISTED.format(where=where), *values)] if reading.window else None
+    )
     sql = _RECENT.format(columns=LINE_COLUMNS, where=where, top=TOP_TOUCH)
-    rows = await reading.fetch(sql, *values)
+    rows = await reading.fetch(sql, *values, credits_of=listed)
     items = tuple(PurchaseLine(**line_fields(row)) for row in rows[:limit])
     return RecentPurchases(items=items, next_cursor=next_cursor(rows, limit))
 

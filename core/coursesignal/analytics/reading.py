@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ from coursesignal.analytics.period import Period, Wanted
 from coursesignal.analytics.segments import filter_of
 from coursesignal.analytics.shadows import Changes, view_of
 from coursesignal.analytics.views import AS_THEY_ARE, View
-from coursesignal.analytics.windowing import credits_within
+from coursesignal.analytics.windowing import ROOM, CreditsOf, WindowCredits
 from coursesignal.analytics.wishes import NOTHING, Wishes
 from coursesignal.db.engine import ENGINE, Database
 from coursesignal.errors import Busy, FieldError, Invalid
@@ -26,7 +26,9 @@ from coursesignal.plugin import AttributionModel, Tenant
 
 TIMEOUT_S = 5
 _SNAPSHOT = f"""
-    set transaction isolation level repeatable read read only;
+    set transaction isolation level repeatable read;
+    {{room}};
+    set transaction read only;
     set local statement_timeout = '{TIMEOUT_S}s';
     set local plan_cache_mode = force_custom_plan;
     set local seq_page_cost = 0.1;
@@ -58,6 +60,8 @@ class Reading:
     wishes: Wishes = NOTHING
     view: View = AS_THEY_ARE
     conversion: Conversion | None = None
+    window: WindowCredits | None = None
+    """The credits of another window than the tenant's, where one was asked for."""
 
     @property
     def currency(self) -> str:
@@ -69,21 +73,29 @@ class Reading:
         """As people read it."""
         return self.models[self.model].name if self.model in self.models else self.model
 
-    async def fetch(self, sql: str, *values: object) -> list[Any]:
-        """The rows of a report's query, as this reading sees the tables."""
-        sql, values = self.view.over(sql, values)
+    async def fetch(self, sql: str, *values: object, credits_of: CreditsOf = None) -> list[Any]:
+        """The rows of a report's query, as this reading sees the tables.
+
+        ``credits_of`` says that of credits the query reads no others: so that those of another window are not worked out in vain.
+        """
+        sql, values = await self._seen(sql, values, credits_of)
         rows: list[Any] = await self.conn.fetch(sql, *values)
         return rows
 
-    async def fetchrow(self, sql: str, *values: object) -> Any:
+    async def fetchrow(self, sql: str, *values: object, credits_of: CreditsOf = None) -> Any:
         """The first row, None without any."""
-        sql, values = self.view.over(sql, values)
+        sql, values = await self._seen(sql, values, credits_of)
         return await self.conn.fetchrow(sql, *values)
 
-    async def fetchval(self, sql: str, *values: object) -> Any:
+    async def fetchval(self, sql: str, *values: object, credits_of: CreditsOf = None) -> Any:
         """The first row's first column."""
-        sql, values = self.view.over(sql, values)
+        sql, values = await self._seen(sql, values, credits_of)
         return await self.conn.fetchval(sql, *values)
+
+    async def _seen(self, sql: str, values: Sequence[object], of: CreditsOf) -> tuple[str, tuple[object, ...]]:
+        if self.window is not None:
+            await self.window.work_out(sql, of)
+        return self.view.over(sql, values)
 
 
 @contextlib.asynccontextmanager
@@ -104,20 +116,22 @@ async def reading(
     """
     wishes.check()
     try:
-        async with snapshot(db, tenant) as conn:
+        async with snapshot(db, tenant, other_window=bool(wishes.window)) as conn:
             row = await conn.fetchrow("select default_model, lookback_days from tenants where id = $1", tenant.id)
             default = _known(row["default_model"], models)
             slug = chosen(model, default, models)
             days = wishes.lookback_days or row["lookback_days"]
-            credits = None
+            conversion = await _conversion(conn, tenant, wishes)
+            changes = Changes(
+                by_order=wishes.date_by == "order", filters=await _filters(conn, tenant, wishes), conversion=conversion
+            )
+            view, window = await view_of(conn, tenant.id, changes), None
             if days != row["lookback_days"]:
                 read = {name: found for name, found in models.items() if every_model or name == slug}
-                credits = await credits_within(conn, tenant.id, days, read)
-            conversion = await _conversion(conn, tenant, wishes)
-            changes = Changes(wishes.date_by == "order", credits, await _filters(conn, tenant, wishes), conversion)
-            view = await view_of(conn, tenant.id, changes)
+                window = WindowCredits(conn, tenant.id, days, read, view)
+                view = await view_of(conn, tenant.id, replace(changes, credits=window.definition))
             period = await _whole(conn, tenant, view) if wanted == "all" else wanted
-            yield Reading(conn, tenant, period, slug, default, days, models, wishes, view, conversion)
+            yield Reading(conn, tenant, period, slug, default, days, models, wishes, view, conversion, window)
     except asyncpg.QueryCanceledError as error:
         raise too_slow() from error
     except asyncpg.NumericValueOutOfRangeError as error:
@@ -145,12 +159,16 @@ async def _filters(conn: asyncpg.Connection, tenant: Tenant, wishes: Wishes) -> 
 
 
 @contextlib.asynccontextmanager
-async def snapshot(db: Database, tenant: Tenant) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction that sees one state of the tenant's rows throughout, and changes none."""
+async def snapshot(db: Database, tenant: Tenant, *, other_window: bool = False) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that sees one state of the tenant's rows throughout, and changes none.
+
+    ``other_window`` makes room for the credits of a window that is not the tenant's.
+    """
     joins = ENGINE.current_transaction.get() is not None
+    room = ROOM if other_window else ""
     async with db.tenant(tenant.id) as conn:
-        if not joins:
-            await conn.execute(_SNAPSHOT)
+        if room or not joins:
+            await conn.execute(room if joins else _SNAPSHOT.format(room=room))
         yield conn
 
 

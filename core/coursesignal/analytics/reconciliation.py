@@ -31,11 +31,12 @@ _CREDITED = """
 
 async def reconcile(reading: Reading) -> Reconciliation:
     """The period's money by currency and platform, and where it went under the reading's model."""
-    values = (reading.tenant.id, reading.period.start_at, reading.period.end_at, reading.model)
-    money = {(row["currency"], row["platform"]): row for row in await reading.fetch(_MONEY, *values)}
-    credited = {
-        (row["currency"], row["platform"]): int(row["credited"]) for row in await reading.fetch(_CREDITED, *values)
-    }
+    period = reading.period
+    values = (reading.tenant.id, period.start_at, period.end_at, reading.model)
+    found = await reading.fetch(_MONEY, *values, credits_of=period)
+    money = {(row["currency"], row["platform"]): row for row in found}
+    found = await reading.fetch(_CREDITED, *values, credits_of=period)
+    credited = {(row["currency"], row["platform"]): int(row["credited"]) for row in found}
     rows = tuple(_row(key, money.get(key), credited.get(key, 0)) for key in sorted(money.keys() | credited.keys()))
     return Reconciliation(
         from_=reading.period.first,

@@ -87,7 +87,7 @@ async def new_and_returning(reading: Reading, interval: Interval) -> NewReturnin
     for row in await reading.fetch(_OVER_TIME, *about, starts):
         over_time[row["number"]][row["is_new"]] = row
     by_source: dict[str | None, dict[bool, Any]] = defaultdict(dict)
-    for row in await reading.fetch(_BY_SOURCE, *about):
+    for row in await reading.fetch(_BY_SOURCE, *about, credits_of=period):
         by_source[row["source"]][row["is_new"]] = row
     totals = NewAndReturning(**_split(over_time[0]))
     return NewReturningReport(

@@ -92,7 +92,8 @@ class Sold:
 
 async def sold_by_currency(reading: Reading, period: Period) -> Mapping[str, Sold]:
     """Everything charged and refunded in ``period``."""
-    rows = await reading.fetch(_TOTALS, reading.tenant.id, period.start_at, period.end_at, reading.model)
+    about = (reading.tenant.id, period.start_at, period.end_at, reading.model)
+    rows = await reading.fetch(_TOTALS, *about, credits_of=period)
     return {row["currency"]: Sold(_sales(row), _sales(row, "rest_")) for row in rows}
 
 
@@ -112,7 +113,7 @@ async def credited(
         where=where,
         figures=_FIGURES.format(prefix=""),
     )
-    rows = await reading.fetch(sql, *values)
+    rows = await reading.fetch(sql, *values, credits_of=period)
     return [Credited(tuple(row[name] for name in by), row["main_channel"], _sales(row)) for row in rows]
 
 

@@ -49,6 +49,8 @@ class ModelComparison(Report, frozen=True, kw_only=True):
     currency: str
     models: tuple[str, ...]
     rows: tuple[ModelComparisonRow, ...]
+    channels: tuple[ModelComparisonRow, ...]
+    """The range of every channel, whatever the rows are by."""
     unattributed_minor: Mapping[str, int]
     net_revenue_minor: int
 

@@ -62,7 +62,7 @@ async def self_reported(reading: Reading) -> SelfReportedReport:
     """Every source that somebody claims for a purchase whose money moved in the period, most revenue first."""
     period = reading.period
     values = (reading.tenant.id, period.start_at, period.end_at, reading.model, reading.currency)
-    found = {row["source"]: row for row in await reading.fetch(_REPORT, *values)}
+    found = {row["source"]: row for row in await reading.fetch(_REPORT, *values, credits_of=reading.period)}
     every = found.pop("", _NOBODY)
     tracked: Counter[str] = Counter()
     for group in await credited(reading, period, ["source"], currency=reading.currency):

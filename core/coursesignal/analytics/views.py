@@ -44,11 +44,11 @@ class View:
 
     def _needed(self, sql: str) -> dict[str, Definition]:
         """The definitions of the tables that ``sql`` names, each after the steps it takes."""
-        tables = {name: definition for name, definition in self.tables.items() if _named(name, sql)}
+        tables = {name: definition for name, definition in self.tables.items() if names(name, sql)}
         text = " ".join(definition.sql for definition in tables.values())
         steps: dict[str, Definition] = {}
         for name, definition in reversed(list(self.steps.items())):
-            if _named(name, text):
+            if names(name, text):
                 steps[name] = definition
                 text += " " + definition.sql
         return {**dict(reversed(steps.items())), **tables}
@@ -58,7 +58,7 @@ AS_THEY_ARE = View()
 """Every table itself."""
 
 
-def _named(name: str, sql: str) -> bool:
+def names(name: str, sql: str) -> bool:
     """Whether ``sql`` names it unqualified."""
     return re.search(rf"(?<![\w.]){name}(?!\w)", sql) is not None
 

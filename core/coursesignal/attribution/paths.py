@@ -30,9 +30,11 @@ PATHS = f"""
     select w.id as purchase_id, w.purchased_at, x.id, x.channel, x.occurred_at, x.source, x.medium, x.campaign,
            x.is_direct, x.is_paid, x.is_opt_in
     from wanted w
-    left join (
-        visitors v join touches x on x.tenant_id = v.tenant_id and x.visitor_id = v.id
-    ) on v.tenant_id = $1 and v.person_id = w.person_id and x.occurred_at between w.opens_at and w.closes_at
+    left join lateral (
+        select x.* from visitors v join touches x on x.tenant_id = $1 and x.visitor_id = v.id
+        where v.tenant_id = $1 and v.person_id = w.person_id and x.occurred_at between w.opens_at and w.closes_at
+        offset 0
+    ) x on true
     order by w.id, x.occurred_at, x.id
 """  # noqa: S608 – of constants
 
