@@ -14,10 +14,8 @@ from uuid import UUID
 
 import asyncpg
 
-from coursesignal.auth.callers import Caller
 from coursesignal.db.engine import Database
 from coursesignal.privacy.schemas import PrivacyOut, RetentionRun
-from coursesignal.tenancy import audit
 
 BATCH = 2000
 """Rows per transaction, so that nothing else waits long."""
@@ -107,17 +105,6 @@ async def note(
         "values ($1, $2, $3, clock_timestamp(), $4)",
         tenant_id, cutoff, started, dict(counts),
     )  # fmt: skip
-
-
-async def change(conn: asyncpg.Connection, caller: Caller, tenant_id: UUID, days: int | None) -> None:
-    """Keep raw data that many days, or for ever."""
-    before = await conn.fetchval("select retention_days from tenants where id = $1 for update", tenant_id)
-    if before == days:
-        return
-    await conn.execute("update tenants set retention_days = $2 where id = $1", tenant_id, days)
-    await audit.record(
-        conn, tenant_id, caller, "privacy.changed", "retentionDays", {"retention_days": {"from": before, "to": days}}
-    )
 
 
 async def overview(conn: asyncpg.Connection, tenant_id: UUID) -> PrivacyOut:

@@ -19,6 +19,7 @@ from coursesignal.privacy import erasures, exports, retention
 from coursesignal.privacy.schemas import Accepted, ErasureOut, ExportOut, PrivacyChange, PrivacyOut, Subject
 from coursesignal.security.keys import KeyRing
 from coursesignal.settings import Settings
+from coursesignal.tenancy.keeping import keep_for
 
 ADMIN = of_tenant("admin")
 Expires = Annotated[int, QueryParameter(description="As in the link.")]
@@ -39,7 +40,7 @@ async def change_privacy(
     tenant: NamedDependency[Tenant],
 ) -> PrivacyOut:
     async with db.tenant(tenant.id) as conn:
-        await retention.change(conn, caller, tenant.id, data.retention_days)
+        await keep_for(conn, caller, tenant.id, data.retention_days)
         return await retention.overview(conn, tenant.id)
 
 

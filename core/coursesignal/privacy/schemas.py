@@ -10,8 +10,8 @@ from uuid import UUID
 from msgspec import Meta
 
 from coursesignal.auth.schemas import Answer, Body
+from coursesignal.tenancy.keeping import RetentionDays
 
-RetentionDays = Annotated[int, Meta(ge=30, le=3650, description="Days; at least 30.")]
 Address = Annotated[str, Meta(max_length=320, description="The e-mail address that is asked about.")]
 
 
