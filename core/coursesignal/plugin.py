@@ -406,12 +406,16 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True, tag="charge"):
     refund_of: str | None = None
     """External id of the charge this reverses, where the platform says it."""
     hints: Mapping[str, str] = {}
-    """Low-rank evidence of where the buyer came from: coupon, affiliate, referrer, visitor_id; ``source`` as the platform tells
-    it, ``self_reported`` as the buyer answered "how did you hear of us?"."""
+    """Low-rank evidence of where the buyer came from: coupon, affiliate, referrer; ``source`` as the platform tells it,
+    ``self_reported`` as the buyer answered "how did you hear of us?". ``visitor_id`` is the tracker's id where the platform took
+    it along to checkout: a visitor we saw, who is nobody's yet, becomes the buyer."""
 
 
 class RefundTotal(msgspec.Struct, frozen=True, kw_only=True, tag="refund_total"):
-    """The platform says how much of a charge is refunded *in all*; core books the difference, never less than before."""
+    """The platform says how much of a charge is refunded *in all*; core books the difference, never less than before.
+
+    Refunds of that charge that are told one by one as well (a Charge with ``refund_of``) are part of the total, not more of it.
+    """
 
     charge_external_id: str
     total_minor: int

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
@@ -71,6 +72,14 @@ class Folded:
     def product(self) -> str:
         """The titles of what was bought."""
         return ", ".join(item.title for item in self.items)
+
+    @property
+    def visitor_id(self) -> UUID | None:
+        """The visitor that the platform took along to checkout."""
+        try:
+            return UUID(self.hints["visitor_id"])
+        except (KeyError, ValueError):
+            return None
 
 
 def in_order(facts: Iterable[Facts]) -> Sequence[Facts]:

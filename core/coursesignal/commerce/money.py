@@ -62,15 +62,16 @@ def joined(money: Iterable[Money]) -> Mapping[str, Money]:
     return found
 
 
-def stepped(totals: Sequence[Money]) -> Sequence[Money]:
+def stepped(totals: Sequence[Money], told_singly: int = 0) -> Sequence[Money]:
     """The refund totals of one charge with amounts that say what each adds to the next smaller one.
 
-    A total below one that was told for an earlier time adds nothing new in all, it only says more of when.
+    A total below one that was told for an earlier time adds nothing new in all, it only says more of when. Of what refunds told
+    one by one come to (``told_singly``) a total says nothing new either.
     """
     steps: list[Money] = []
-    below = 0
+    below = told_singly
     for one in sorted(totals, key=lambda one: one.refund_total or 0):
-        total = one.refund_total or 0
+        total = max(one.refund_total or 0, below)
         steps.append(replace(one, amount_minor=below - total))
         below = total
     return steps

@@ -22,9 +22,12 @@ from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import Event, PurchaseRecorded, PurchaseRefunded
 from coursesignal.groups import Groups
-from coursesignal.identity.service import Sighting, find_people
+from coursesignal.identity.service import Identified, Sighting, find_people, identify_visitors
 from coursesignal.jobs.outbox import publish
 from coursesignal.plugin import Charge, Contact, PlatformEvent, RefundTotal
+
+CARRIED_TO_CHECKOUT = "carried to checkout"
+"""The evidence for a visitor whose id came with a purchase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ async def record(
     ids = sorted(set(purchases))
     new = await booking.book_money(ids, list(zip(purchases, events, strict=True)))
     folded = await booking.fold(ids)
+    await booking.tie_visitors(folded)
     await booking.announce(folded, new)
     return Recorded(ids, len(events), await match(conn, tenant_id, ids))
 
@@ -116,17 +120,20 @@ class _Booking:
     async def book_money(
         self, ids: Sequence[UUID], events: Sequence[tuple[UUID, PlatformEvent]]
     ) -> Sequence[tuple[UUID, Money]]:
-        """Write the charges that changed; returns those that are new."""
+        """Write the charges that changed, forget refund totals that say nothing more; returns those that are new."""
         before = await store.money_of(self.conn, self.tenant_id, ids)
         told: dict[UUID, list[Money]] = defaultdict(list)
         for purchase_id, event in events:
             if (money := money_in(event)) is not None:
                 told[purchase_id].append(money)
         changed: list[tuple[UUID, Money]] = []
+        covered: list[str] = []
         for purchase_id, money_told in told.items():
             was = before.get(purchase_id, {})
             now = _with_steps(joined([*was.values(), *money_told]))
             changed += [(purchase_id, one) for one in now if was.get(one.external_id) != one]
+            covered += sorted(was.keys() - {one.external_id for one in now})
+        await store.forget_money(self.conn, self.tenant_id, self.connection_id, covered)
         await store.keep_money(self.conn, self.tenant_id, self.connection_id, changed)
         return [(of, one) for of, one in changed if one.external_id not in before.get(of, {})]
 
@@ -153,6 +160,19 @@ class _Booking:
                 if person is not None and getattr(one.contact, field):
                     buyers.setdefault(of, person)
         return buyers
+
+    async def tie_visitors(self, folded: Mapping[UUID, tuple[Folded, int]]) -> None:
+        """Give visitors that platforms took along to checkout to the buyer, if we saw them and they are nobody's yet.
+
+        The id comes from the buyer's browser: as evidence it ties that browser to an address, and never makes two people one.
+        """
+        named = [
+            Identified(visitor, one.contact.email, CARRIED_TO_CHECKOUT, one.purchased_at)
+            for one, _ in folded.values()
+            if one.contact.email and (visitor := one.visitor_id) is not None
+        ]
+        seen = await store.seen_visitors(self.conn, self.tenant_id, [one.visitor_id for one in named])
+        await identify_visitors(self.conn, self.tenant_id, [one for one in named if one.visitor_id in seen])
 
     def _sighting(self, contact: Contact, seen_at: datetime) -> Sighting:
         contact_id = f"{self.connection_id}:{contact.external_id}" if contact.external_id else None
@@ -186,10 +206,15 @@ class _Booking:
 
 
 def _with_steps(money: Mapping[str, Money]) -> Sequence[Money]:
-    """The same charges, refund totals as steps."""
+    """The same charges, refund totals as steps above the refunds of that charge that were told one by one, if they are above."""
     plain = [one for one in money.values() if one.refund_total is None]
     totals: dict[str | None, list[Money]] = defaultdict(list)
     for one in money.values():
         if one.refund_total is not None:
             totals[one.refund_of].append(one)
-    return [*plain, *(step for of_charge in totals.values() for step in stepped(of_charge))]
+    singly: dict[str | None, int] = defaultdict(int)
+    for one in plain:
+        if one.kind == "refund":
+            singly[one.refund_of] -= one.amount_minor
+    steps = [step for of, of_charge in totals.items() for step in stepped(of_charge, singly[of])]
+    return [*plain, *(step for step in steps if step.amount_minor)]

@@ -144,6 +144,17 @@ async def keep_money(
     )  # fmt: skip
 
 
+async def forget_money(
+    conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID, external_ids: Collection[str]
+) -> None:
+    """Take charges back, with their credits: what they said is said by others."""
+    if external_ids:
+        await conn.execute(
+            "delete from charges where tenant_id = $1 and connection_id = $2 and external_id = any($3)",
+            tenant_id, connection_id, list(external_ids),
+        )  # fmt: skip
+
+
 async def keep_purchase(
     conn: asyncpg.Connection, tenant_id: UUID, purchase_id: UUID, folded: Folded, person_id: UUID | None
 ) -> None:
@@ -166,6 +177,16 @@ async def keep_purchase(
             for item in folded.items
         ],
     )
+
+
+async def seen_visitors(conn: asyncpg.Connection, tenant_id: UUID, visitor_ids: Collection[UUID]) -> Collection[UUID]:
+    """Those of these visitors whom we saw."""
+    if not visitor_ids:
+        return frozenset()
+    rows = await conn.fetch(
+        "select id from visitors where tenant_id = $1 and id = any($2)", tenant_id, list(visitor_ids)
+    )
+    return {row["id"] for row in rows}
 
 
 async def charged(conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Collection[UUID]) -> Mapping[UUID, int]:
