@@ -26,7 +26,7 @@ from coursesignal.testing.people import access_token, add_person
 from coursesignal.testing.server import TestServer
 from coursesignal.web.access import ROLES, SCHEMA_PATH
 
-PLUGINS = ("kajabi", "teachable", "launches", "recommendations", "email", "dashboard")
+PLUGINS = ("kajabi", "teachable", "stripe", "launches", "recommendations", "email", "dashboard")
 SAMPLE = ("sample",) if importlib.util.find_spec("coursesignal_sample") else ()
 UNREADABLE = b'{"name": '
 CONFIGURES = {"POST", "PUT", "PATCH"}

@@ -15,6 +15,7 @@ TOP = {
     "coursesignal_migrations",
     "coursesignal_kajabi",
     "coursesignal_teachable",
+    "coursesignal_stripe",
     "coursesignal_launches",
     "coursesignal_recommendations",
     "coursesignal_email",

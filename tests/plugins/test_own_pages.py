@@ -77,7 +77,7 @@ async def test_a_platform_or_plugin_that_is_not_there_is_not_found(owner: Visito
 async def test_every_bundled_plugin_is_turned_on_and_off_from_the_page(owner: Visitor, installation: Runtime) -> None:
     assert not installation.registry.quarantined
     slugs = [plugin.slug for plugin in installation.registry.plugins]
-    assert sorted(slugs) == ["dashboard", "email", "kajabi", "launches", "recommendations", "teachable"]
+    assert sorted(slugs) == ["dashboard", "email", "kajabi", "launches", "recommendations", "stripe", "teachable"]
     for slug in slugs:
         for wanted in ("true", "false", "true"):
             answer = await owner.post(f"plugins/{slug}", {"do": "switch", "enabled": wanted})

@@ -133,7 +133,7 @@ async def _make_tenant(
     *,
     currency: str = "USD",
     time_zone: str = "UTC",
-    plugins: Sequence[str] = ("kajabi", "teachable", "launches", "recommendations", "email", "dashboard"),
+    plugins: Sequence[str] = ("kajabi", "teachable", "stripe", "launches", "recommendations", "email", "dashboard"),
     role: str = "owner",
 ) -> ActingTenant:
     from coursesignal.plugin import Tenant
