@@ -496,6 +496,14 @@ class Connector(abc.ABC, Generic[SettingsT]):
     """Where to find the credentials, in words for a course creator."""
     webhook_help: ClassVar[str] = ""
     """How to set up webhooks by hand, when ``connect`` cannot."""
+    requests_per_minute: ClassVar[int | None] = None
+    """How fast core lets one connection ask through ``ctx.http``; a tenant may set its own. None: as fast as it goes."""
+    monthly_requests: ClassVar[int | None] = None
+    """How many requests one connection has in a month (UTC); a tenant may set its own. None: no end."""
+    sync_every: ClassVar[timedelta] = timedelta(hours=1)
+    """How often core asks for what is new."""
+    rescan_days: ClassVar[int] = 60
+    """How far back core looks once a day, for refunds of old sales, and to compare the platform's totals with ours."""
 
     @abc.abstractmethod
     async def connect(self, ctx: ConnectionContext[SettingsT]) -> Connected:
@@ -529,6 +537,18 @@ class Connector(abc.ABC, Generic[SettingsT]):
         """Undo what connect set up on the other side; best effort."""
         return None
 
+    def expires_at(self, credentials: SettingsT) -> datetime | None:
+        """When these credentials end and :meth:`refresh` is needed; None for ones that last. Pure."""
+        return None
+
+    async def refresh(self, ctx: ConnectionContext[SettingsT]) -> SettingsT:
+        """Trade ``ctx.credentials``, which end soon, for fresh ones.
+
+        Core calls this before they end, never twice at once for one connection, and stores the answer before anything else.
+        After a crash in between it is called again with the old ones. Raises AuthFailed, Unavailable.
+        """
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentRequest:
@@ -542,6 +562,9 @@ class ConsentRequest:
 
 class ConsentConnector(Connector[SettingsT]):
     """A connector whose credentials come from the platform's consent page instead of a form."""
+
+    issuer: ClassVar[str] = ""
+    """The ``iss`` with which the platform sends people back (RFC 9207), where it does; another one is refused."""
 
     @abc.abstractmethod
     def authorize_url(self, request: ConsentRequest, base_url: str) -> str:

@@ -152,7 +152,13 @@ def test_a_foreign_key_between_tenant_tables_carries_the_tenant(catalogue: dict[
             assert "(tenant_id, " in referenced, (key["name"], key["definition"])
 
 
-LOOKUP_INDEXES = {"api_keys_hash_idx", "sites_key_idx", "connections_hash_idx", "outbox_due_idx"}
+LOOKUP_INDEXES = {
+    "api_keys_hash_idx",
+    "sites_key_idx",
+    "connections_hash_idx",
+    "connections_previous_idx",
+    "outbox_due_idx",
+}
 """Indexes that serve the doors, which look across tenants; every other one leads with the tenant."""
 
 

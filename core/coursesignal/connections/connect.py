@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +13,8 @@ from uuid import UUID
 import asyncpg
 
 from coursesignal.auth.callers import Caller
-from coursesignal.connections import records, switch, sync
-from coursesignal.connections.context import Place, platform_context, stored_context
+from coursesignal.connections import records, runs, switch
+from coursesignal.connections.context import Place, PlatformContext, platform_context, stored_context
 from coursesignal.connections.house import House
 from coursesignal.connections.schemas import ConnectedAnswer
 from coursesignal.connections.vault import new_webhook_key, open_webhook_key, seal_credentials, webhook_url
@@ -21,7 +22,16 @@ from coursesignal.db.ids import uuid7
 from coursesignal.errors import Busy, Conflict, FieldError, Invalid
 from coursesignal.events import ConnectionLost, ConnectionOpened
 from coursesignal.jobs.outbox import publish
-from coursesignal.plugin import AuthFailed, Connected, Connector, CredentialsRejected, Settings, Tenant, Unavailable
+from coursesignal.plugin import (
+    Account,
+    AuthFailed,
+    Connected,
+    Connector,
+    CredentialsRejected,
+    Settings,
+    Tenant,
+    Unavailable,
+)
 from coursesignal.tenancy import audit
 
 log = logging.getLogger("coursesignal.connections")
@@ -36,22 +46,31 @@ class Slot:
 
 
 async def connect(
-    house: House, caller: Caller, tenant: Tenant, connector: Connector[Any], credentials: Settings
+    house: House,
+    caller: Caller,
+    tenant: Tenant,
+    connector: Connector[Any],
+    credentials: Settings,
+    *,
+    whole_history: bool = False,
 ) -> ConnectedAnswer:
     """Connect with these credentials, and turn the plugin on.
 
-    The same account again is the same connection: nothing is lost or doubled.
+    The same account again is the same connection: nothing is lost or doubled. The first sync reaches back 30 days, or over the
+    whole history.
 
     Raises Invalid with the field path and the platform's own words, Busy when the platform does not answer.
     """
     slot = await _new_slot(house, tenant, connector.slug)
     try:
-        connected = await _ask(house, tenant, connector, credentials, slot)
+        connected = await ask(house, connector, _into(house, tenant, connector, credentials, slot))
         known = await _slot_of_account(house, tenant, connector.slug, connected.account.id)
         if known is not None:
             await _undo(house, tenant, connector, credentials, slot, connected)
-            connected = await _ask(house, tenant, connector, credentials, known)
-        run_id = await _store(house, caller, tenant, connector, credentials, known or slot, connected)
+            connected = await ask(house, connector, _into(house, tenant, connector, credentials, known))
+        run_id = await _store(
+            house, caller, tenant, connector, credentials, known or slot, connected, whole_history=whole_history
+        )
     finally:
         await _drop_unused(house, tenant, slot)
     return ConnectedAnswer(
@@ -78,9 +97,30 @@ async def _drop_unused(house: House, tenant: Tenant, slot: Slot) -> None:
         await records.forget(conn, tenant.id, slot.id)
 
 
-async def _ask(house: House, tenant: Tenant, connector: Connector[Any], credentials: Settings, slot: Slot) -> Connected:
+async def test(house: House, tenant: Tenant, connector: Connector[Any], credentials: Settings) -> Account:
+    """The account these credentials open; what trying them set up at the platform is taken back. Raises Invalid, Busy."""
+    slot = await _new_slot(house, tenant, connector.slug)
+    try:
+        connected = await ask(house, connector, _into(house, tenant, connector, credentials, slot))
+        await _undo(house, tenant, connector, credentials, slot, connected)
+    finally:
+        await _drop_unused(house, tenant, slot)
+    return connected.account
+
+
+def _into(
+    house: House,
+    tenant: Tenant,
+    connector: Connector[Any],
+    credentials: Settings,
+    slot: Slot,
+    memo: Mapping[str, Any] | None = None,
+) -> PlatformContext:
+    return platform_context(house, tenant, Place(connector, slot.key, memo or {}), credentials)
+
+
+async def ask(house: House, connector: Connector[Any], ctx: PlatformContext) -> Connected:
     """The connector's answer; its refusals in words for the person who entered the credentials."""
-    ctx = platform_context(house, tenant, Place(connector, slot.key), credentials)
     try:
         return await connector.connect(ctx)
     except CredentialsRejected as error:
@@ -91,7 +131,7 @@ async def _ask(house: House, tenant: Tenant, connector: Connector[Any], credenti
         wait = int(error.retry_after.total_seconds()) if error.retry_after else 30
         raise Busy(f"{connector.name} cannot be reached now.", detail=str(error), retry_after_s=wait) from error
     except Exception as error:
-        log.exception("connect.failed platform=%s tenant=%s", connector.slug, tenant.id)
+        log.exception("connect.failed platform=%s tenant=%s", connector.slug, ctx.tenant.id)
         detail = f"{connector.name} answered with something we did not expect. Nothing was stored; try again later."
         raise Busy(f"{connector.name} could not be connected.", detail=detail, retry_after_s=60) from error
 
@@ -110,13 +150,13 @@ async def _undo(
     house: House, tenant: Tenant, connector: Connector[Any], credentials: Settings, slot: Slot, connected: Connected
 ) -> None:
     """Take back what connecting into ``slot`` set up at the platform, best effort."""
-    ctx = platform_context(house, tenant, Place(connector, slot.key, connected.memo), credentials)
-    with _best_effort(connector, tenant):
-        await connector.disconnect(ctx)
+    with best_effort(connector, tenant):
+        await connector.disconnect(_into(house, tenant, connector, credentials, slot, connected.memo))
 
 
 @contextlib.contextmanager
-def _best_effort(connector: Connector[Any], tenant: Tenant) -> Any:
+def best_effort(connector: Connector[Any], tenant: Tenant) -> Iterator[None]:
+    """What the platform makes of this is not waited for: a failure is only logged."""
     try:
         yield
     except Exception as error:
@@ -131,6 +171,8 @@ async def _store(
     credentials: Settings,
     slot: Slot,
     connected: Connected,
+    *,
+    whole_history: bool,
 ) -> UUID:
     """Store the connection, turn the plugin on, begin the first sync, tell the plugins: all or nothing."""
     sealed = seal_credentials(house.keys.box, tenant.id, slot.id, credentials)
@@ -138,7 +180,7 @@ async def _store(
         async with house.db.tenant(tenant.id) as conn:
             await records.mark_ready(conn, tenant.id, slot.id, connected, sealed)
             await switch.turn_on(conn, tenant.id, connector.slug)
-            run_id = await sync.start(conn, tenant.id, slot.id)
+            run_id = await runs.start(conn, tenant.id, slot.id, "first", whole_history=whole_history)
             detail = {"connectionId": str(slot.id), "account": connected.account.name}
             await audit.record(conn, tenant.id, caller, "connection.connected", connector.slug, detail)
             await publish(
@@ -153,11 +195,13 @@ async def _store(
         raise Conflict("This account was connected by someone else a moment ago. Look at its status.") from error
 
 
-async def disconnect(house: House, caller: Caller, tenant: Tenant, connector: Connector[Any]) -> UUID:
+async def disconnect(
+    house: House, caller: Caller, tenant: Tenant, connector: Connector[Any], connection_id: UUID | None = None
+) -> UUID:
     """Remove our hooks at the platform, erase the credentials, keep the history; returns the connection. Raises NotFound."""
     async with house.db.tenant(tenant.id) as conn:
-        row = await records.current(conn, tenant.id, connector.slug)
-    with _best_effort(connector, tenant):
+        row = await records.current(conn, tenant.id, connector.slug, connection_id)
+    with best_effort(connector, tenant):
         await connector.disconnect(stored_context(house, tenant, connector, row))
     async with house.db.tenant(tenant.id) as conn:
         await records.mark_disconnected(conn, tenant.id, row.id)

@@ -1,8 +1,13 @@
-"""The webhook inbox: every stored webhook is understood once, and can be looked at and processed again."""
+"""The webhook inbox: every stored webhook is understood once, and can be looked at and processed again.
+
+Webhooks of a tenant are understood one batch at a time: whoever's turn it is takes up everything that waits, so that a backlog is
+worked off in few transactions. What spoils a batch is then looked at alone.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,24 +16,50 @@ from uuid import UUID
 import asyncpg
 
 from coursesignal.commerce.forgetting import identifiers_in
+from coursesignal.connections import trust
 from coursesignal.connections.house import House
-from coursesignal.connections.intake import NotAnEvent, apply
+from coursesignal.connections.intake import NotAnEvent, apply, checked
+from coursesignal.connections.redaction import redacted_text, secrets_of
 from coursesignal.connections.schemas import InboxDetail, InboxItem, InboxPage
+from coursesignal.db.locks import lock_ledger
 from coursesignal.errors import NotFound
 from coursesignal.identity import tombstones
 from coursesignal.identity.tombstones import Tombstones
-from coursesignal.jobs.outbox import enqueue
+from coursesignal.jobs.outbox import enqueue, settle
 from coursesignal.jobs.tasks import TaskRun
 from coursesignal.plugin import Connector, PlatformEvent, WebhookRequest
 
 log = logging.getLogger("coursesignal.connections")
 
 SHOWN_BYTES = 64 * 1024
+BATCH, BATCH_BYTES = 100, 8 * 1024 * 1024
 FORGOTTEN = "This webhook named somebody whose data was erased; its body is gone."
+IMPOSSIBLE = (NotAnEvent, asyncpg.DataError, OverflowError)
+"""What values that no event may have come to."""
 _ITEM = """
-    select i.id, c.platform, i.connection_id, i.status, i.problem, i.received_at, i.processed_at, i.repeats
+    select i.id, c.platform, i.connection_id, i.status, i.problem, i.received_at, i.processed_at, i.repeats,
+        case when i.signed then 'signed'
+             when i.status = 'done' and i.money <> '{}' and not exists (
+                 select from charges k where k.tenant_id = i.tenant_id and k.connection_id = i.connection_id
+                     and k.external_id = any(i.money) and not k.verified
+             ) then 'confirmed' else 'unverified' end as trust
     from inbox i join connections c on c.tenant_id = i.tenant_id and c.id = i.connection_id
 """
+_WAITING = """
+    select id, length(body) as size from inbox where tenant_id = $1 and status = 'received' order by received_at limit $2"""
+_ROWS = """
+    select i.*, c.platform from inbox i join connections c on c.tenant_id = i.tenant_id and c.id = i.connection_id
+    where i.tenant_id = $1 and i.id = any($2) and i.status = 'received' order by i.received_at, i.id for update of i"""
+_LOST = """
+    with tasks as (
+        select payload->>'inboxId' as id, status, last_error from outbox
+        where tenant_id = $1 and name = 'core.inbox' and status in ('pending', 'dead')
+    )
+    select i.id, (select max(t.last_error) from tasks t where t.status = 'dead' and t.id = i.id::text) as error
+    from inbox i
+    where i.tenant_id = $1 and i.status = 'received' and i.received_at < now() - interval '15 minutes'
+        and not exists (select from tasks t where t.status = 'pending' and (t.id is null or t.id = i.id::text))
+    limit 1000"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +81,156 @@ def read(connector: Connector[Any] | None, platform: str, request: WebhookReques
         return Reading(problem=f"This body cannot be read: {type(error).__name__}: {detail}")
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a stored webhook."""
+
+    status: str
+    problem: str | None = None
+    money: Sequence[str] = ()
+
+
 async def process(run: TaskRun, house: House) -> None:
-    """The task ``core.inbox``: understand one webhook and book what it says, in one transaction with the task's end."""
-    tenant_id, inbox_id = run.task.tenant_id, UUID(run.task.payload["inboxId"])
+    """The task ``core.inbox``: understand a webhook and what waits beside it, in one transaction with the task's end.
+
+    Without an id it works off whatever waits, a batch at a time.
+    """
+    tenant_id = run.task.tenant_id
+    told = run.task.payload.get("inboxId")
     async with run.effects() as conn:
-        row = await conn.fetchrow(
-            "select i.*, c.platform from inbox i join connections c on c.tenant_id = i.tenant_id and c.id = i.connection_id "
-            "where i.tenant_id = $1 and i.id = $2 and i.status = 'received' for update of i",
-            tenant_id, inbox_id,
-        )  # fmt: skip
-        if row is None:
-            return
-        status, problem = await _book(conn, house, row)
-        if await forget(conn, house, row) and problem is not None:
-            problem = FORGOTTEN
-        await conn.execute(
-            "update inbox set status = $3, problem = $4, processed_at = now() where tenant_id = $1 and id = $2",
-            tenant_id, inbox_id, status, problem,
-        )  # fmt: skip
+        await lock_ledger(conn, tenant_id)
+        ids = await _waiting(conn, tenant_id, None if told is None else UUID(told))
+        rows = await conn.fetch(_ROWS, tenant_id, ids) if ids else []
+        done = await _understand(conn, house, rows)
+        if done is None:
+            mine = [row for row in rows if told in (None, str(row["id"]))]
+            done = await _one_by_one(conn, house, mine, must=told is not None)
+        await settle(conn, tenant_id, [f"inbox:{one}" for one in done if str(one) != told])
+        if told is None and done:
+            await enqueue(conn, tenant_id, "core.inbox", {})
 
 
-async def _book(conn: asyncpg.Connection, house: House, row: asyncpg.Record) -> tuple[str, str | None]:
-    """Status and problem of a webhook after it was read and its events applied."""
-    platform = row["platform"]
-    request = WebhookRequest(
-        body=row["body"], headers=row["headers"], query=row["query"], received_at=row["received_at"]
-    )
-    reading = read(house.connectors.get(platform), platform, request)
-    if reading.problem is not None:
-        log.warning("webhook.quarantined platform=%s inbox=%s", platform, row["id"])
-        return "quarantined", reading.problem
-    if not reading.events:
-        return "ignored", None
+async def _waiting(conn: asyncpg.Connection, tenant_id: UUID, mine: UUID | None) -> Sequence[UUID]:
+    """Ids of a batch; none when ``mine`` was processed already."""
+    ids, size = [], 0
+    if mine is not None:
+        own = await conn.fetchval(
+            "select length(body) from inbox where tenant_id = $1 and id = $2 and status = 'received'", tenant_id, mine
+        )
+        if own is None:
+            return []
+        ids, size = [mine], own
+    for row in await conn.fetch(_WAITING, tenant_id, BATCH):
+        size += row["size"]
+        if size > BATCH_BYTES and ids:
+            break
+        if row["id"] != mine:
+            ids.append(row["id"])
+    return ids[:BATCH]
+
+
+async def _understand(conn: asyncpg.Connection, house: House, rows: Sequence[asyncpg.Record]) -> Sequence[UUID] | None:
+    """Process webhooks together, in a savepoint; returns which, or None when something in them spoils the batch."""
     try:
-        async with conn.transaction():  # a savepoint: values the database refuses spoil this webhook only
-            await apply(conn, row["tenant_id"], row["connection_id"], platform, reading.events, house.models)
-    except (NotAnEvent, asyncpg.DataError, OverflowError) as error:
-        return "quarantined", f"This body says something impossible: {' '.join(str(error).split())[:200]}"
-    return "done", None
+        async with conn.transaction():
+            return await _book(conn, house, rows)
+    except IMPOSSIBLE:
+        return None
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
+        raise
+    except Exception:
+        if len(rows) == 1:
+            raise
+        log.exception("inbox.batch_failed webhooks=%d; they are processed one by one", len(rows))
+        return None
+
+
+async def _one_by_one(
+    conn: asyncpg.Connection, house: House, rows: Sequence[asyncpg.Record], *, must: bool
+) -> Sequence[UUID]:
+    """Process each alone; one that says something impossible goes to quarantine, any other failure is raised if it ``must``."""
+    done: list[UUID] = []
+    for row in rows:
+        try:
+            async with conn.transaction():
+                done += await _book(conn, house, [row])
+        except IMPOSSIBLE as error:
+            words = f"This body says something impossible: {' '.join(str(error).split())[:200]}"
+            await _keep(conn, house, row, Outcome("quarantined", words))
+            done.append(row["id"])
+        except Exception:
+            if must:
+                raise
+            log.exception("inbox.failed webhook=%s", row["id"])
+    return done
+
+
+async def _book(conn: asyncpg.Connection, house: House, rows: Sequence[asyncpg.Record]) -> Sequence[UUID]:
+    """Read webhooks, book the events of each connection together, and note what became of each."""
+    outcomes: dict[UUID, Outcome] = {}
+    events: dict[tuple[UUID, str, bool], list[PlatformEvent]] = defaultdict(list)
+    for row in rows:
+        connector = house.connectors.get(row["platform"])
+        reading = read(connector, row["platform"], _request(row))
+        outcomes[row["id"]] = _outcome(row, reading)
+        doubtful = trust.is_doubtful(connector, signed=row["signed"])
+        events[row["connection_id"], row["platform"], doubtful] += reading.events
+    for (connection_id, platform, doubtful), told in events.items():
+        if told:
+            await _apply(conn, house, rows[0]["tenant_id"], connection_id, platform, told, doubtful=doubtful)
+    for row in rows:
+        await _keep(conn, house, row, outcomes[row["id"]])
+    return list(outcomes)
+
+
+async def _apply(
+    conn: asyncpg.Connection,
+    house: House,
+    tenant_id: UUID,
+    connection_id: UUID,
+    platform: str,
+    events: Sequence[PlatformEvent],
+    *,
+    doubtful: bool,
+) -> None:
+    """Book events; what nobody else told of before is unverified if they are ``doubtful``."""
+    events = checked(events)
+    told = set(trust.ids_of(events))
+    new = told - await trust.known(conn, tenant_id, connection_id, told) if doubtful else set()
+    await apply(conn, tenant_id, connection_id, platform, events, house.models)
+    if new:
+        await trust.doubt(conn, tenant_id, connection_id, new)
+
+
+def _request(row: asyncpg.Record) -> WebhookRequest:
+    return WebhookRequest(body=row["body"], headers=row["headers"], query=row["query"], received_at=row["received_at"])
+
+
+def _outcome(row: asyncpg.Record, reading: Reading) -> Outcome:
+    if reading.problem is not None:
+        log.warning("webhook.quarantined platform=%s inbox=%s", row["platform"], row["id"])
+        return Outcome("quarantined", reading.problem)
+    if not reading.events:
+        return Outcome("ignored")
+    return Outcome("done", None, () if row["signed"] else _money(reading.events))
+
+
+def _money(events: Sequence[PlatformEvent]) -> Sequence[str]:
+    """Our ids of the money in events; none where they are no events at all, which booking them will tell."""
+    try:
+        return trust.ids_of(checked(events))
+    except IMPOSSIBLE:
+        return ()
+
+
+async def _keep(conn: asyncpg.Connection, house: House, row: asyncpg.Record, outcome: Outcome) -> None:
+    problem = outcome.problem
+    if await forget(conn, house, row) and problem is not None:
+        problem = FORGOTTEN
+    await conn.execute(
+        "update inbox set status = $3, problem = $4, money = $5, processed_at = now() where tenant_id = $1 and id = $2",
+        row["tenant_id"], row["id"], outcome.status, problem, list(outcome.money),
+    )  # fmt: skip
 
 
 async def forget(conn: asyncpg.Connection, house: House, row: asyncpg.Record) -> bool:
@@ -104,10 +247,7 @@ def names(house: House, row: asyncpg.Record, erased: Tombstones) -> bool:
     query = " ".join(map(str, row["query"].values()))
     if erased.named_in(row["body"].decode("utf-8", "replace")) or erased.named_in(query):
         return True
-    request = WebhookRequest(
-        body=row["body"], headers=row["headers"], query=row["query"], received_at=row["received_at"]
-    )
-    events = read(house.connectors.get(row["platform"]), row["platform"], request).events
+    events = read(house.connectors.get(row["platform"]), row["platform"], _request(row)).events
     named = [one for event in events for one in identifiers_in(row["connection_id"], event)]
     return any(erased.hold(kind, value) for kind, value in named)
 
@@ -121,16 +261,34 @@ async def empty(conn: asyncpg.Connection, tenant_id: UUID, inbox_ids: Sequence[U
     )  # fmt: skip
 
 
-async def replay(conn: asyncpg.Connection, tenant_id: UUID, *, inbox_id: UUID | None = None, status: str = "") -> int:
-    """Process one webhook again, or all of a status; returns how many. Money is booked once however often it is told."""
+async def replay(
+    conn: asyncpg.Connection, tenant_id: UUID, *, inbox_id: UUID | None = None, status: str = "", platform: str = ""
+) -> int:
+    """Process one webhook again, or all of a status and platform; returns how many. Money is booked once however often told."""
     rows = await conn.fetch(
         "update inbox set status = 'received', problem = null, processed_at = null where tenant_id = $1 "
-        "and ($2::uuid is null or id = $2) and ($3 = '' or status = $3) and redacted_at is null returning id",
-        tenant_id, inbox_id, status,
+        "and ($2::uuid is null or id = $2) and ($3 = '' or status = $3) and redacted_at is null "
+        "and ($4 = '' or connection_id in (select id from connections where tenant_id = $1 and platform = $4)) returning id",
+        tenant_id, inbox_id, status, platform,
     )  # fmt: skip
-    for row in rows:
-        await enqueue(conn, tenant_id, "core.inbox", {"inboxId": str(row["id"])})
+    if rows:
+        payload = {} if len(rows) > 1 else {"inboxId": str(rows[0]["id"])}
+        await enqueue(conn, tenant_id, "core.inbox", payload)
     return len(rows)
+
+
+async def take_up(conn: asyncpg.Connection, tenant_id: UUID) -> int:
+    """Have stored webhooks processed whose task is gone; one that was given up goes to quarantine with the reason. How many."""
+    lost = await conn.fetch(_LOST, tenant_id)
+    for row in lost:
+        if row["error"] is None:
+            await enqueue(conn, tenant_id, "core.inbox", {"inboxId": str(row["id"])})
+            continue
+        await conn.execute(
+            "update inbox set status = 'quarantined', problem = $3, processed_at = now() where tenant_id = $1 and id = $2",
+            tenant_id, row["id"], f"It could not be processed: {row['error'][:200]}",
+        )  # fmt: skip
+    return len(lost)
 
 
 async def listing(
@@ -146,13 +304,17 @@ async def listing(
     return InboxPage(items=items, next_cursor=str(items[-1].id) if len(rows) > limit else None)
 
 
-async def detail(conn: asyncpg.Connection, tenant_id: UUID, inbox_id: UUID) -> InboxDetail:
-    """One webhook with its body as text; raises NotFound."""
+async def detail(conn: asyncpg.Connection, house: House, tenant_id: UUID, inbox_id: UUID) -> InboxDetail:
+    """One webhook with its body as text and without secrets; raises NotFound."""
     row = await conn.fetchrow(f"{_ITEM} where i.tenant_id = $1 and i.id = $2", tenant_id, inbox_id)
     raw = await conn.fetchrow(
-        "select headers, query, body from inbox where tenant_id = $1 and id = $2", tenant_id, inbox_id
-    )
+        "select i.headers, i.query, i.body, c.id, c.platform, c.credentials, c.sealed_key from inbox i "
+        "join connections c on c.tenant_id = i.tenant_id and c.id = i.connection_id where i.tenant_id = $1 and i.id = $2",
+        tenant_id, inbox_id,
+    )  # fmt: skip
     if row is None or raw is None:
         raise NotFound()
-    body = raw["body"][:SHOWN_BYTES].decode("utf-8", "replace")
-    return InboxDetail(**row, headers=raw["headers"], query=dict.fromkeys(raw["query"], "[redacted]"), body=body)
+    secrets = secrets_of(house.keys.box, house.connectors.get(raw["platform"]), tenant_id, raw)
+    body = redacted_text(raw["body"][:SHOWN_BYTES].decode("utf-8", "replace"), secrets)
+    headers = {name: redacted_text(value, secrets) for name, value in raw["headers"].items()}
+    return InboxDetail(**row, headers=headers, query=dict.fromkeys(raw["query"], "[redacted]"), body=body)

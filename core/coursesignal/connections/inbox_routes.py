@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import Router, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
 from coursesignal.auth.access import tenant as tenant_access
 from coursesignal.connections import inbox
+from coursesignal.connections.given import provide_house
+from coursesignal.connections.house import House
 from coursesignal.connections.schemas import InboxDetail, InboxPage, InboxState, Replayed
 from coursesignal.db.engine import Database
 from coursesignal.errors import NotFound
@@ -47,10 +49,10 @@ async def list_inbox(
     opt=tenant_access("admin", scope="connections:read"),
 )
 async def get_inbox(
-    inbox_id: FromPath[UUID], db: NamedDependency[Database], tenant: NamedDependency[Tenant]
+    inbox_id: FromPath[UUID], house: NamedDependency[House], tenant: NamedDependency[Tenant]
 ) -> InboxDetail:
-    async with db.tenant(tenant.id) as conn:
-        return await inbox.detail(conn, tenant.id, inbox_id)
+    async with house.db.tenant(tenant.id) as conn:
+        return await inbox.detail(conn, house, tenant.id, inbox_id)
 
 
 @post(
@@ -73,13 +75,21 @@ async def replay_one(
 @post(
     "/replay",
     status_code=202,
-    summary="Process every quarantined webhook again",
+    summary="Process every webhook of a state again",
     operation_id="replayQuarantined",
     opt=tenant_access("admin", scope="connections:write"),
 )
-async def replay_quarantined(db: NamedDependency[Database], tenant: NamedDependency[Tenant]) -> Replayed:
+async def replay_quarantined(
+    db: NamedDependency[Database],
+    tenant: NamedDependency[Tenant],
+    status: Annotated[
+        Literal["quarantined", "ignored", "done"],
+        QueryParameter(description="Which ones; by default those in quarantine."),
+    ] = "quarantined",
+    platform: PlatformName = "",
+) -> Replayed:
     async with db.tenant(tenant.id) as conn:
-        return Replayed(queued=await inbox.replay(conn, tenant.id, status="quarantined"))
+        return Replayed(queued=await inbox.replay(conn, tenant.id, status=status, platform=platform))
 
 
 INBOX_ROUTES = [
@@ -87,5 +97,6 @@ INBOX_ROUTES = [
         path="/api/connections/inbox",
         route_handlers=[list_inbox, get_inbox, replay_one, replay_quarantined],
         tags=["connections"],
+        dependencies={"house": Provide(provide_house, sync_to_thread=False)},
     )
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from coursesignal.connections.states import LIVE, State, move
 from coursesignal.connections.vault import WebhookKey
 from coursesignal.errors import NotFound
 from coursesignal.plugin import Account, Connected
@@ -27,11 +28,17 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     account_name: str | None
     credentials: bytes | None
     memo: Mapping[str, Any]
-    state: str
+    state: State
     problem: str | None
-    webhooks: str
+    state_changed_at: datetime
+    webhooks: Literal["registered", "manual"]
     last_sync_at: datetime | None
     last_webhook_at: datetime | None
+    synced_to: datetime | None
+    rescanned_to: datetime | None
+    requests_per_minute: int | None
+    monthly_requests: int | None
+    previous_key_until: datetime | None
 
     @property
     def account(self) -> Account | None:
@@ -60,12 +67,24 @@ async def of_platform(conn: asyncpg.Connection, tenant_id: UUID, platform: str) 
     return [_row(record) for record in records]
 
 
-async def current(conn: asyncpg.Connection, tenant_id: UUID, platform: str) -> ConnectionRow:
-    """The connection a person means by the platform's name; raises NotFound when there is none that lives."""
+async def current(
+    conn: asyncpg.Connection, tenant_id: UUID, platform: str, connection_id: UUID | None = None
+) -> ConnectionRow:
+    """The live connection a person means by the platform's name, or by its id too; raises NotFound."""
     for row in await of_platform(conn, tenant_id, platform):
-        if row.state not in ("disconnected", "connecting"):
+        if row.state in LIVE and connection_id in (None, row.id):
             return row
     raise NotFound(f"{platform.title()} is not connected.", detail=f"Connect it with POST /api/{platform}/connect.")
+
+
+async def all_of(conn: asyncpg.Connection, tenant_id: UUID) -> Sequence[ConnectionRow]:
+    """Every connection the tenant has or had, by platform, live before disconnected, newest first."""
+    records = await conn.fetch(
+        "select * from connections where tenant_id = $1 and state <> 'connecting' "
+        "order by platform, (state = 'disconnected'), created_at desc, id desc",
+        tenant_id,
+    )
+    return [_row(record) for record in records]
 
 
 async def insert(
@@ -93,36 +112,34 @@ async def mark_ready(
     await conn.execute(
         """
         update connections set account_id = $3, account_name = $4, credentials = $5, memo = $6, webhooks = $7,
-            state = 'ready', problem = null, disconnected_at = null
+            disconnected_at = null, refresh_token = null, refresh_until = null
         where tenant_id = $1 and id = $2
         """,
         tenant_id, connection_id, account.id, account.name, sealed, dict(connected.memo), connected.webhooks,
     )  # fmt: skip
-
-
-async def mark_lost(
-    conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID, state: str, problem: str | None
-) -> None:
-    """The platform refuses us, or does not work: the reason in its own words."""
-    await conn.execute(
-        "update connections set state = $3, problem = $4 where tenant_id = $1 and id = $2 and state <> 'disconnected'",
-        tenant_id, connection_id, state, problem,
-    )  # fmt: skip
+    await move(conn, tenant_id, connection_id, "connected")
 
 
 async def mark_disconnected(conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID) -> None:
-    """Erase the credentials; the history stays."""
+    """Erase the credentials and close both webhook addresses; the history stays."""
+    await move(conn, tenant_id, connection_id, "disconnected")
     await conn.execute(
-        "update connections set state = 'disconnected', credentials = null, memo = '{}', problem = null, "
+        "update connections set credentials = null, memo = '{}', previous_key_hash = null, previous_key_until = null, "
         "disconnected_at = now() where tenant_id = $1 and id = $2",
         tenant_id, connection_id,
     )  # fmt: skip
 
 
-async def mark_synced(conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID) -> None:
-    """A sync ended well."""
+async def mark_synced(
+    conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID, began_at: datetime, *, rescan: bool
+) -> None:
+    """A sync that began then ended well."""
+    moved = await move(conn, tenant_id, connection_id, "worked")
+    if moved is None or moved.after not in LIVE:
+        return
     await conn.execute(
-        "update connections set last_sync_at = now(), state = 'ready', problem = null "
-        "where tenant_id = $1 and id = $2 and state <> 'disconnected'",
-        tenant_id, connection_id,
+        "update connections set last_sync_at = now(), synced_to = greatest(synced_to, $3), "
+        "rescanned_to = case when $4 then greatest(rescanned_to, $3) else rescanned_to end "
+        "where tenant_id = $1 and id = $2",
+        tenant_id, connection_id, began_at, rescan,
     )  # fmt: skip

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
+from coursesignal.connections.states import State
 from coursesignal.plugin import Account
 
+Trust = Literal["signed", "confirmed", "unverified"]
+SyncKind = Literal["first", "manual", "incremental", "rescan"]
 SyncState = Literal["pending", "running", "completed", "failed"]
 InboxState = Literal["received", "done", "ignored", "quarantined"]
 
@@ -51,7 +55,10 @@ class SyncStatus(Wire, frozen=True, kw_only=True):
     """How far a sync run is; ``message`` is for people."""
 
     sync_run_id: UUID
+    connection_id: UUID
     status: SyncState
+    kind: SyncKind
+    """``rescan`` looks back once a day for refunds of old sales."""
     total: int | None = None
     processed: int
     matched: int
@@ -61,17 +68,121 @@ class SyncStatus(Wire, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class Unverified(Wire, frozen=True, kw_only=True):
+    """Money that only unsigned webhooks told of so far; it counts, and the platform's API has yet to confirm it."""
+
+    currency: str
+    amount_minor: int
+    charges: int
+
+
+class Compared(Wire, frozen=True, kw_only=True):
+    """Both sides' net totals in one currency, and of how many pieces of money they are."""
+
+    currency: str
+    ours_minor: int
+    theirs_minor: int
+    difference_minor: int
+    ours: int
+    theirs: int
+
+
+class Differing(Wire, frozen=True, kw_only=True):
+    """Money on which the sides do not agree; null is a side that does not have it."""
+
+    external_id: str
+    """The platform's own id of the payment, or of the payment that was refunded."""
+    what: Literal["payment", "refunds"]
+    currency: str
+    ours_minor: int | None
+    theirs_minor: int | None
+
+
+class PlatformReconciliation(Wire, frozen=True, kw_only=True):
+    """Our totals against the platform's, as the last sync that looked back found them."""
+
+    agrees: bool
+    message: str
+    checked_at: datetime
+    since: datetime
+    until: datetime
+    found: int
+    """Pieces of money that this sync brought first."""
+    currencies: list[Compared]
+    differing: list[Differing]
+    """The first 50."""
+
+
 class ConnectionStatus(Wire, frozen=True, kw_only=True):
     """How a connection fares; ``problem`` is in the platform's own words."""
 
     connected: bool
-    state: Literal["off", "connecting", "ready", "needs_reauth", "failing", "disconnected"]
+    state: State
+    connection_id: UUID | None = None
     account: Account | None = None
     webhook_url: str | None = None
     webhooks: Literal["registered", "manual"] | None = None
     last_sync_at: datetime | None = None
     last_webhook_at: datetime | None = None
     problem: str | None = None
+    state_since: datetime | None = None
+    unverified: list[Unverified] = []
+    reconciliation: PlatformReconciliation | None = None
+
+
+class Change(Wire, frozen=True, kw_only=True):
+    """A line of a connection's journal."""
+
+    at: datetime
+    happened: str
+    from_state: State
+    to_state: State
+    reason: str | None
+
+
+class Usage(Wire, frozen=True, kw_only=True):
+    """What a connection may ask of its platform, and what it asked; null is no limit."""
+
+    requests_per_minute: int | None
+    monthly_requests: int | None
+    used_this_month: int
+
+
+class ConnectionLine(ConnectionStatus, frozen=True, kw_only=True):
+    """One of a tenant's connections."""
+
+    platform: str
+    name: str
+    signed_webhooks: bool
+    """Whether the platform signs its webhooks; where it does not, the address's key is what tells them from forgeries."""
+    old_webhook_url_until: datetime | None = None
+
+
+class ConnectionDetail(ConnectionLine, frozen=True, kw_only=True):
+    """One connection with its journal, newest first, and its limits."""
+
+    usage: Usage
+    changes: list[Change]
+
+
+class LimitsChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The tenant's own limits; null is the connector's."""
+
+    requests_per_minute: Annotated[int, Meta(ge=1, le=100000)] | msgspec.UnsetType | None = msgspec.UNSET
+    monthly_requests: Annotated[int, Meta(ge=1, le=2000000000)] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class NewAddress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """How long the old webhook address goes on working."""
+
+    keep_old_hours: Annotated[int, Meta(ge=0, le=168)] = 24
+
+
+class Tested(Wire, frozen=True, kw_only=True):
+    """Credentials that work; nothing was stored."""
+
+    status: Literal["works"] = "works"
+    account: Account
 
 
 class WebhookAnswer(Wire, frozen=True, kw_only=True, omit_defaults=True):
@@ -93,6 +204,8 @@ class InboxItem(Wire, frozen=True, kw_only=True):
     processed_at: datetime | None
     repeats: int
     """How many more times the same delivery came."""
+    trust: Trust
+    """``confirmed``: it is unsigned, and the platform's API told the same since."""
 
 
 class InboxDetail(InboxItem, frozen=True, kw_only=True):

@@ -10,92 +10,35 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
-from coursesignal.connections import progress, records
-from coursesignal.connections.context import stored_context
+from coursesignal.connections import progress, reconcile, records, runs, trust
 from coursesignal.connections.house import House
-from coursesignal.connections.intake import apply
+from coursesignal.connections.intake import apply, checked
+from coursesignal.connections.line import open_line
+from coursesignal.connections.pauses import pause_s
 from coursesignal.connections.records import ConnectionRow
+from coursesignal.connections.runs import SyncRow, start
+from coursesignal.connections.states import move
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import LeaseLost
 from coursesignal.events import ConnectionLost, SyncCompleted
-from coursesignal.jobs.outbox import enqueue, publish
+from coursesignal.jobs.outbox import publish
 from coursesignal.jobs.tasks import TaskRun, hold
 from coursesignal.plugin import AuthFailed, Connector, Page, Tenant, Unavailable
 
+__all__ = ["run_sync", "start"]
 log = logging.getLogger("coursesignal.connections")
 
-HISTORY = timedelta(days=30)
 BUDGET_S = 15.0
 """How long one task fetches pages before it hands on to the next."""
 MAX_FAILURES = 20
 """How often in a row the platform may be unavailable before a run fails."""
 MAX_UNREADABLE = 5
-MAX_WAIT_S = 900
-
-
-class SyncRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One sync run."""
-
-    id: UUID
-    connection_id: UUID
-    status: str
-    since: datetime
-    total: int | None
-    processed: int
-    matched: int
-
-
-async def start(conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID) -> UUID:
-    """Begin a run, or return the one that is already under way. Reaches back 30 days, or to the last sync if that is older."""
-    row = await conn.fetchrow(
-        "select last_sync_at from connections where tenant_id = $1 and id = $2 for update", tenant_id, connection_id
-    )
-    under_way = await _under_way(conn, tenant_id, connection_id)
-    if under_way is not None:
-        return under_way
-    since = datetime.now(UTC) - HISTORY
-    if row is not None and row["last_sync_at"] is not None:
-        since = min(since, row["last_sync_at"] - timedelta(days=1))
-    run_id = uuid7()
-    await conn.execute(
-        "insert into sync_runs (tenant_id, id, connection_id, since, message) values ($1, $2, $3, $4, $5)",
-        tenant_id, run_id, connection_id, since, progress.WAITING,
-    )  # fmt: skip
-    await _continue(conn, tenant_id, run_id, failures=0)
-    return run_id
-
-
-async def _under_way(conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID) -> UUID | None:
-    """The unfinished run that still has a task; one without is dead and marked so."""
-    rows = await conn.fetch(
-        """
-        select r.id, exists (
-            select 1 from outbox o where o.tenant_id = r.tenant_id and o.status = 'pending' and o.name = 'core.sync'
-                and o.payload->>'syncRunId' = r.id::text
-        ) as alive
-        from sync_runs r where r.tenant_id = $1 and r.connection_id = $2 and r.status in ('pending', 'running')
-        """,
-        tenant_id, connection_id,
-    )  # fmt: skip
-    for row in rows:
-        if row["alive"]:
-            return UUID(str(row["id"]))
-        await _finish(conn, tenant_id, row["id"], "failed", "The sync stopped.", "It was interrupted; start it again.")
-    return None
-
-
-async def _continue(
-    conn: asyncpg.Connection, tenant_id: UUID, run_id: UUID, *, failures: int, after_s: float = 0
-) -> None:
-    run_at = datetime.now(UTC) + timedelta(seconds=after_s) if after_s else None
-    payload = {"syncRunId": str(run_id), "failures": failures}
-    await enqueue(conn, tenant_id, "core.sync", payload, run_at=run_at)
 
 
 async def run_sync(run: TaskRun, house: House) -> None:
@@ -103,7 +46,7 @@ async def run_sync(run: TaskRun, house: House) -> None:
     tenant_id, run_id = run.task.tenant_id, UUID(run.task.payload["syncRunId"])
     async with house.db.tenant(tenant_id) as conn:
         sync, connection, tenant = await _load(conn, tenant_id, run_id)
-    if sync is None or connection is None or sync.status in ("completed", "failed"):
+    if sync is None or connection is None or sync.has_ended:
         async with run.effects():
             return
     failures = int(run.task.payload.get("failures", 0))
@@ -111,7 +54,7 @@ async def run_sync(run: TaskRun, house: House) -> None:
         progressed, finished = await _stretch(run, house, tenant, sync, connection)
     except AuthFailed as error:
         async with run.effects() as conn:
-            await _lose(conn, tenant_id, sync, connection, str(error))
+            await _lose(conn, sync, connection, str(error))
     except Unavailable as error:
         await _wait(run, sync, connection, failures + 1, str(error), error.retry_after, MAX_FAILURES)
     except LeaseLost:
@@ -123,21 +66,17 @@ async def run_sync(run: TaskRun, house: House) -> None:
     else:
         async with run.effects() as conn:
             if finished:
-                await _complete(conn, tenant_id, run_id, connection)
+                await _complete(conn, sync, connection)
             else:
-                await _continue(conn, tenant_id, run_id, failures=0 if progressed else failures)
+                await runs.go_on(conn, tenant_id, run_id, failures=0 if progressed else failures)
 
 
 async def _load(
     conn: asyncpg.Connection, tenant_id: UUID, run_id: UUID
 ) -> tuple[SyncRow | None, ConnectionRow | None, Tenant]:
-    record = await conn.fetchrow(
-        "select id, connection_id, status, since, total, processed, matched from sync_runs where tenant_id = $1 and id = $2",
-        tenant_id, run_id,
-    )  # fmt: skip
+    sync = await runs.find(conn, tenant_id, run_id)
     who = await conn.fetchrow("select id, slug, name, currency, time_zone from tenants where id = $1", tenant_id)
     assert who is not None
-    sync = None if record is None else SyncRow(**record)
     connection = None if sync is None else await records.find(conn, tenant_id, sync.connection_id)
     return sync, connection, Tenant(**who)
 
@@ -149,16 +88,20 @@ async def _stretch(
     connector = house.connectors.get(connection.platform)
     if connector is None:
         raise Unavailable(f"The {connection.platform} plugin is not installed.")
-    ctx = stored_context(house, tenant, connector, connection)
     began, pages = time.monotonic(), 0
-    while (place := await _next_place(house, connector, sync, tenant.id)) is not None:
-        if pages and time.monotonic() - began > BUDGET_S:
-            return True, False
-        stream, cursor = place
-        page = await connector.sync_page(ctx, stream, cursor, sync.since)
-        await _book_page(run, house, sync, connection, connector, stream, cursor, page)
-        pages += 1
+    async with open_line(house, tenant, connector, connection) as line:
+        while (place := await _next_place(house, connector, sync, tenant.id)) is not None:
+            if pages and time.monotonic() - began > BUDGET_S:
+                return True, False
+            stream, cursor = place
+            page = await line.call(partial(_page, connector, stream, cursor, sync.since))
+            await _book_page(run, house, sync, connection, connector, stream, cursor, page)
+            pages += 1
     return bool(pages), True
+
+
+async def _page(connector: Connector[Any], stream: str, cursor: str | None, since: datetime, ctx: Any) -> Page:
+    return await connector.sync_page(ctx, stream, cursor, since)
 
 
 async def _next_place(
@@ -192,23 +135,26 @@ async def _book_page(
     """Book a page and move the cursor, in one transaction; raises LeaseLost when another worker took the task over."""
     tenant_id = connection.tenant_id
     counts = stream == connector.streams[0]
+    events = checked(page.events)
     async with house.db.tenant(tenant_id) as conn:
         await hold(conn, task_run.task)
-        run = await conn.fetchrow(
-            "select total, processed, matched, status from sync_runs where tenant_id = $1 and id = $2 for update",
-            tenant_id, sync.id,
-        )  # fmt: skip
-        if run is None or run["status"] in ("completed", "failed"):
+        run = await runs.find(conn, tenant_id, sync.id, locked=True)
+        if run is None or run.has_ended:
             raise LeaseLost("the run has ended")
         await _move_cursor(conn, tenant_id, sync.id, stream, cursor, page.cursor)
-        recorded = await apply(conn, tenant_id, connection.id, connection.platform, page.events, house.models)
-        processed = run["processed"] + (len(set(recorded.purchase_ids)) if counts else 0)
-        matched = run["matched"] + (recorded.matched if counts else 0)
-        total = page.total if counts and page.total is not None else run["total"]
+        told = set(trust.ids_of(events))
+        new = told - await trust.known(conn, tenant_id, connection.id, told)
+        recorded = await apply(conn, tenant_id, connection.id, connection.platform, events, house.models)
+        await trust.confirm(conn, tenant_id, connection.id, events)
+        if sync.kind != "incremental":
+            await reconcile.note(conn, tenant_id, sync.id, events)
+        processed = run.processed + (len(set(recorded.purchase_ids)) if counts else 0)
+        matched = run.matched + (recorded.matched if counts else 0)
+        total = page.total if counts and page.total is not None else run.total
         await conn.execute(
             "update sync_runs set status = 'running', started_at = coalesce(started_at, now()), total = $3, processed = $4, "
-            "matched = $5, message = $6 where tenant_id = $1 and id = $2",
-            tenant_id, sync.id, total, processed, matched, progress.running(processed, total),
+            "matched = $5, message = $6, found = found + $7 where tenant_id = $1 and id = $2",
+            tenant_id, sync.id, total, processed, matched, progress.running(processed, total), len(new),
         )  # fmt: skip
 
 
@@ -216,20 +162,28 @@ async def _move_cursor(
     conn: asyncpg.Connection, tenant_id: UUID, run_id: UUID, stream: str, was: str | None, now: str | None
 ) -> None:
     place = await conn.fetchrow(
-        "select cursor, done from sync_cursors where tenant_id = $1 and sync_run_id = $2 and stream = $3",
+        "select cursor, done, pages, anchor from sync_cursors where tenant_id = $1 and sync_run_id = $2 and stream = $3",
         tenant_id, run_id, stream,
     )  # fmt: skip
     if place is not None and (place["done"] or place["cursor"] != was):
         raise LeaseLost("another worker is ahead")
     if place is None and was is not None:
         raise LeaseLost("the cursor is gone")
-    if now is not None and now == was:
-        raise ValueError(f"stream {stream!r} stays on the same page")
+    pages = 1 if place is None else place["pages"] + 1
+    anchor = was if place is None or is_power_of_two(pages) else place["anchor"]
+    if now is not None and now in (was, anchor):
+        raise ValueError(f"the pages of stream {stream!r} go round in circles")
     await conn.execute(
-        "insert into sync_cursors (tenant_id, sync_run_id, stream, cursor, done) values ($1, $2, $3, $4, $5) "
-        "on conflict (tenant_id, sync_run_id, stream) do update set cursor = excluded.cursor, done = excluded.done",
-        tenant_id, run_id, stream, now, now is None,
+        "insert into sync_cursors (tenant_id, sync_run_id, stream, cursor, done, pages, anchor) "
+        "values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant_id, sync_run_id, stream) do update set "
+        "cursor = excluded.cursor, done = excluded.done, pages = excluded.pages, anchor = excluded.anchor",
+        tenant_id, run_id, stream, now, now is None, pages, anchor,
     )  # fmt: skip
+
+
+def is_power_of_two(number: int) -> bool:
+    """The cursor of such a page is remembered: a circle of any length then comes back to it (Brent's algorithm)."""
+    return number & (number - 1) == 0
 
 
 async def _wait(
@@ -244,28 +198,29 @@ async def _wait(
     """Try again later, as long as the platform asks or longer each time; give up after ``most`` failures in a row."""
     tenant_id = run.task.tenant_id
     async with run.effects() as conn:
-        if failures >= most:
-            await _finish(conn, tenant_id, sync.id, "failed", "The sync did not finish.", words)
-            await records.mark_lost(conn, tenant_id, connection.id, "failing", words)
+        if connection.state == "disconnected":
+            await runs.finish(conn, tenant_id, sync.id, "failed", "The sync did not finish.", "It was disconnected.")
             return
-        asked = retry_after.total_seconds() if retry_after is not None else min(2.0**failures, 300)
-        seconds = min(max(asked, 1), MAX_WAIT_S)
+        if failures >= most:
+            await runs.finish(conn, tenant_id, sync.id, "failed", "The sync did not finish.", words)
+            await move(conn, tenant_id, connection.id, "gave_up", words)
+            return
+        seconds = pause_s(failures, retry_after.total_seconds() if retry_after is not None else None)
         await conn.execute(
             "update sync_runs set status = 'running', started_at = coalesce(started_at, now()), message = $3 "
             "where tenant_id = $1 and id = $2",
             tenant_id, sync.id, progress.waiting(words, round(seconds)),
         )  # fmt: skip
-        await _continue(conn, tenant_id, sync.id, failures=failures, after_s=seconds)
+        await runs.go_on(conn, tenant_id, sync.id, failures=failures, after_s=seconds)
 
 
-async def _lose(
-    conn: asyncpg.Connection, tenant_id: UUID, sync: SyncRow, connection: ConnectionRow, reason: str
-) -> None:
-    """The credentials no longer work: end the run and tell the tenant and the plugins."""
-    await _finish(conn, tenant_id, sync.id, "failed", "The sync did not finish.", reason)
-    if connection.state == "disconnected":
+async def _lose(conn: asyncpg.Connection, sync: SyncRow, connection: ConnectionRow, reason: str) -> None:
+    """The credentials do not work any more: end the run and tell the tenant and, the first time, the plugins."""
+    tenant_id = connection.tenant_id
+    await runs.finish(conn, tenant_id, sync.id, "failed", "The sync did not finish.", reason)
+    moved = await move(conn, tenant_id, connection.id, "refused", reason)
+    if moved is None or not moved.entered:
         return
-    await records.mark_lost(conn, tenant_id, connection.id, "needs_reauth", reason)
     await publish(
         conn,
         ConnectionLost(
@@ -275,40 +230,23 @@ async def _lose(
     )  # fmt: skip
 
 
-async def _complete(conn: asyncpg.Connection, tenant_id: UUID, run_id: UUID, connection: ConnectionRow) -> None:
-    row = await conn.fetchrow(
-        "select processed, matched, status from sync_runs where tenant_id = $1 and id = $2 for update",
-        tenant_id,
-        run_id,
-    )
-    if row is None or row["status"] in ("completed", "failed"):
+async def _complete(conn: asyncpg.Connection, sync: SyncRow, connection: ConnectionRow) -> None:
+    """End a run well: note it with the connection, compare the totals, tell the plugins."""
+    tenant_id = connection.tenant_id
+    run = await runs.find(conn, tenant_id, sync.id, locked=True)
+    if run is None or run.has_ended:
         return
-    processed, matched = row["processed"], row["matched"]
-    await _finish(conn, tenant_id, run_id, "completed", progress.completed(processed, matched), None)
-    await records.mark_synced(conn, tenant_id, connection.id)
+    await runs.finish(conn, tenant_id, run.id, "completed", progress.completed(run.processed, run.matched), None)
+    looked_back = run.kind != "incremental"
+    await records.mark_synced(conn, tenant_id, connection.id, run.created_at, rescan=looked_back)
+    if looked_back:
+        await reconcile.compare(
+            conn, tenant_id, connection.id, run.id, since=run.since, until=run.created_at, found=run.found
+        )
     await publish(
         conn,
         SyncCompleted(
             id=uuid7(), tenant_id=tenant_id, occurred_at=datetime.now(UTC), connection_id=connection.id,
-            platform=connection.platform, processed=processed, matched=matched,
+            platform=connection.platform, processed=run.processed, matched=run.matched,
         ),
-    )  # fmt: skip
-
-
-async def _finish(
-    conn: asyncpg.Connection, tenant_id: UUID, run_id: UUID, status: str, message: str, error: str | None
-) -> None:
-    await conn.execute(
-        "update sync_runs set status = $3, message = $4, error = $5, finished_at = now(), "
-        "started_at = coalesce(started_at, now()), total = case when $3 = 'completed' then processed else total end "
-        "where tenant_id = $1 and id = $2",
-        tenant_id, run_id, status, message, error,
-    )  # fmt: skip
-
-
-async def latest(conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID) -> asyncpg.Record | None:
-    """The newest run of a connection."""
-    return await conn.fetchrow(
-        "select * from sync_runs where tenant_id = $1 and connection_id = $2 order by created_at desc, id desc limit 1",
-        tenant_id, connection_id,
     )  # fmt: skip

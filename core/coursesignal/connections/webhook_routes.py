@@ -49,7 +49,7 @@ async def receive(
         raise NotFound
     door = await webhooks.knock(db, limiter, platform, connection_key, _caller(request))
     arrived = await _read(request)
-    if await webhooks.receive(db, keys.box, limiter, connector, door, arrived):
+    if await webhooks.receive(db, keys.box, connector, door, arrived):
         return Response(WebhookAnswer(received=True), status_code=202)
     return Response(WebhookAnswer(duplicate=True), status_code=200)
 
@@ -68,7 +68,7 @@ async def probe(
     db: NamedDependency[Database],
     limiter: NamedDependency[RateLimiter],
 ) -> dict[str, str]:
-    await webhooks.knock(db, limiter, platform, connection_key, _caller(request))
+    await webhooks.look(db, await webhooks.knock(db, limiter, platform, connection_key, _caller(request)))
     return {"status": "ready"}
 
 
@@ -80,7 +80,7 @@ async def probe_head(
     db: NamedDependency[Database],
     limiter: NamedDependency[RateLimiter],
 ) -> None:
-    await webhooks.knock(db, limiter, platform, connection_key, _caller(request))
+    await webhooks.look(db, await webhooks.knock(db, limiter, platform, connection_key, _caller(request)))
 
 
 async def _read(request: Request[Any, Any, Any]) -> WebhookRequest:

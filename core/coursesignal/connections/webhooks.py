@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,22 +13,37 @@ from uuid import UUID
 
 import asyncpg
 
-from coursesignal.connections import switch
 from coursesignal.connections.vault import StoredCredentialsUnreadable, open_credentials
 from coursesignal.db.engine import Database
-from coursesignal.errors import NotFound, Unauthenticated
+from coursesignal.errors import NotFound, RateLimited, Unauthenticated
 from coursesignal.jobs.outbox import enqueue
 from coursesignal.plugin import Connector, WebhookRejected, WebhookRequest
 from coursesignal.security.box import Box
 from coursesignal.security.tokens import hash_token
+from coursesignal.tracking.bucket import TokenBuckets
 from coursesignal.web.limits import RateLimiter
 
 log = logging.getLogger("coursesignal.connections")
 
-PER_CONNECTION, MISSES_PER_CALLER, WINDOW_S = 60_000, 120, 60
+PER_CONNECTION_S = 1000
+"""Webhooks per second that one connection may send to one web process, with bursts of twice that."""
+MISSES_PER_CALLER, WINDOW_S = 120, 60
+REMEMBERED = 10_000
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "apikey", "x-auth-token"})
 REDACTED = "[redacted]"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_-]{16,128}")
+_OPEN = """
+    select c.credentials, c.last_webhook_at is null or c.last_webhook_at < now() - interval '5 seconds' as unnoted
+    from connections c
+    join tenants t on t.id = c.tenant_id and t.status = 'active'
+    left join plugin_states p on p.tenant_id = c.tenant_id and p.plugin = c.platform
+    where c.tenant_id = $1 and c.id = $2 and c.platform = $3 and c.state in ('ready', 'needs_reauth', 'failing')
+      and (c.key_hash = $4 or (c.previous_key_hash = $4 and c.previous_key_until > now()))
+      and coalesce(p.granted, true) and coalesce(p.enabled, true)"""
+
+_buckets = TokenBuckets(PER_CONNECTION_S)
+_known: dict[tuple[str, bytes], Door] = {}
+"""Where addresses lead: an address never leads elsewhere, and whether it is open is asked each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,45 +52,71 @@ class Door:
 
     tenant_id: UUID
     connection_id: UUID
+    platform: str
+    key_hash: bytes
 
 
 async def knock(db: Database, limiter: RateLimiter, platform: str, key: str, caller: str) -> Door:
-    """The connection behind an address; raises NotFound, the same for a wrong platform, a wrong key and one turned off."""
-    found = None
+    """The connection behind an address, open or not; raises NotFound, the same for a wrong platform and a wrong key."""
     if _WELL_FORMED.fullmatch(key):
-        async with db.control() as conn:
-            found = await conn.fetchrow("select * from door_connection($1, $2)", platform, hash_token(key))
-    if found is not None and await _is_on(db, found["tenant_id"], platform):
-        return Door(found["tenant_id"], found["id"])
-    await limiter.hit(db, f"webhook-miss:{caller}", MISSES_PER_CALLER, WINDOW_S)
+        hashed = hash_token(key)
+        door = _known.get((platform, hashed)) or await _find(db, platform, hashed)
+        if door is not None:
+            return door
+    await miss(db, limiter, caller)
     raise NotFound()
 
 
-async def _is_on(db: Database, tenant_id: UUID, platform: str) -> bool:
-    """Whether the plugin is granted and was not turned off since it connected."""
-    async with db.tenant(tenant_id) as conn:
-        state = await switch.read(conn, tenant_id, platform)
-    return state.granted and state.decided is not False
+async def _find(db: Database, platform: str, hashed: bytes) -> Door | None:
+    async with db.control() as conn:
+        found = await conn.fetchrow("select * from door_connection($1, $2)", platform, hashed)
+    if found is None:
+        return None
+    if len(_known) >= REMEMBERED:
+        _known.clear()
+    door = _known[platform, hashed] = Door(found["tenant_id"], found["id"], platform, hashed)
+    return door
 
 
-async def receive(
-    db: Database, box: Box, limiter: RateLimiter, connector: Connector[Any], door: Door, request: WebhookRequest
-) -> bool:
+async def miss(db: Database, limiter: RateLimiter, caller: str) -> None:
+    """Count a wrong guess; raises RateLimited."""
+    await limiter.hit(db, f"webhook-miss:{caller}", MISSES_PER_CALLER, WINDOW_S)
+
+
+async def look(db: Database, door: Door) -> None:
+    """Raise NotFound unless the address works."""
+    async with db.tenant(door.tenant_id) as conn:
+        await _open(conn, door)
+
+
+async def _open(conn: asyncpg.Connection, door: Door) -> asyncpg.Record:
+    row = await conn.fetchrow(_OPEN, door.tenant_id, door.connection_id, door.platform, door.key_hash)
+    if row is None:
+        raise NotFound()
+    return row
+
+
+async def receive(db: Database, box: Box, connector: Connector[Any], door: Door, request: WebhookRequest) -> bool:
     """Verify and commit one webhook; returns whether it is new. Raises Unauthenticated, RateLimited, NotFound."""
-    await limiter.hit(db, f"webhook:{door.connection_id}", PER_CONNECTION, WINDOW_S)
+    if wait_s := _buckets.take(door.connection_id, time.monotonic()):
+        raise RateLimited(retry_after_s=max(1, round(wait_s)))
     async with db.tenant(door.tenant_id) as conn:
-        sealed = await conn.fetchval(
-            "select credentials from connections where tenant_id = $1 and id = $2", door.tenant_id, door.connection_id
-        )
-    if sealed is not None:
-        _verify(box, connector, door, sealed, request)
-    async with db.tenant(door.tenant_id) as conn:
-        return await _store(conn, door, delivery_key(connector, request), request)
+        row = await _open(conn, door)
+        _verify(box, connector, door, row["credentials"], request)
+        fresh = await _store(conn, door, delivery_key(connector, request), request, connector.capabilities.signed_push)
+        if row["unnoted"]:
+            await conn.execute(
+                "update connections set last_webhook_at = now() where tenant_id = $1 and id = $2",
+                door.tenant_id, door.connection_id,
+            )  # fmt: skip
+    return fresh
 
 
-def _verify(box: Box, connector: Connector[Any], door: Door, sealed: bytes, request: WebhookRequest) -> None:
+def _verify(box: Box, connector: Connector[Any], door: Door, sealed: bytes | None, request: WebhookRequest) -> None:
     """Fail closed: whatever goes wrong while verifying is a webhook that is not authentic."""
     try:
+        if sealed is None:
+            raise StoredCredentialsUnreadable("there are none")
         credentials = open_credentials(box, door.tenant_id, door.connection_id, sealed, connector.credentials)
         connector.verify_webhook(request, credentials)
     except (WebhookRejected, StoredCredentialsUnreadable) as error:
@@ -100,26 +142,21 @@ def delivery_key(connector: Connector[Any], request: WebhookRequest) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-async def _store(conn: asyncpg.Connection, door: Door, key: str, request: WebhookRequest) -> bool:
+async def _store(conn: asyncpg.Connection, door: Door, key: str, request: WebhookRequest, signed: bool) -> bool:
     """Put the webhook into the inbox and its task into the outbox, or count a repeat."""
     stored = await conn.fetchrow(
         """
-        insert into inbox (tenant_id, connection_id, delivery_key, headers, query, body, received_at)
-        values ($1, $2, $3, $4, $5, $6, $7)
+        insert into inbox (tenant_id, connection_id, delivery_key, headers, query, body, received_at, signed)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
         on conflict (tenant_id, connection_id, delivery_key) do update set repeats = inbox.repeats + 1
         returning id, repeats = 0 as fresh
         """,
         door.tenant_id, door.connection_id, key, redacted(request.headers), _storable(request.query), request.body,
-        request.received_at,
+        request.received_at, signed,
     )  # fmt: skip
     assert stored is not None
     if stored["fresh"]:
         await enqueue(conn, door.tenant_id, "core.inbox", {"inboxId": str(stored["id"])}, key=f"inbox:{stored['id']}")
-    await conn.execute(
-        "update connections set last_webhook_at = now() where tenant_id = $1 and id = $2 "
-        "and (last_webhook_at is null or last_webhook_at < now() - interval '5 seconds')",
-        door.tenant_id, door.connection_id,
-    )  # fmt: skip
     return bool(stored["fresh"])
 
 

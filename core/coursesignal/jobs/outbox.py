@@ -86,3 +86,16 @@ async def put(
     if inserted is not None:
         await conn.execute(f"notify {CHANNEL}")
     return inserted is not None
+
+
+async def settle(conn: asyncpg.Connection, tenant_id: UUID, keys: Sequence[str]) -> None:
+    """Mark jobs done by their keys: another did their work in this transaction. Those that run now end by themselves."""
+    await conn.execute(
+        """
+        update outbox set status = 'done', done_at = clock_timestamp(), lease_token = null, lease_until = null, last_error = null
+        where tenant_id = $1 and id in (
+            select id from outbox where tenant_id = $1 and dedupe_key = any($2) and status = 'pending' for update skip locked
+        )
+        """,
+        tenant_id, list(keys),
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery
 from coursesignal.auth.access import browser
 from coursesignal.auth.callers import Caller
 from coursesignal.connections import connect as connecting
-from coursesignal.connections import consent, records, switch, sync
+from coursesignal.connections import consent, records, runs, switch
 from coursesignal.connections.forms import form_schema, read_form
 from coursesignal.connections.house import House
 from coursesignal.connections.status import connection_status, sync_status
@@ -87,7 +87,7 @@ async def _carry_out(
             await connecting.connect(house, caller, tenant, connector, read_form(connector.credentials, values))
         case "sync":
             async with house.db.tenant(tenant.id) as conn:
-                await sync.start(conn, tenant.id, (await records.current(conn, tenant.id, connector.slug)).id)
+                await runs.start(conn, tenant.id, (await records.current(conn, tenant.id, connector.slug)).id)
         case "disconnect":
             await connecting.disconnect(house, caller, tenant, connector)
         case _:
