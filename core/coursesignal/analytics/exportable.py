@@ -22,6 +22,8 @@ from coursesignal.analytics import (
     sources,
     students,
     summary,
+    visit_schemas,
+    visits,
 )
 from coursesignal.analytics.compare import By, compare
 from coursesignal.analytics.daily import by_day
@@ -185,6 +187,15 @@ async def _coverage(about: Reading, query: Query) -> msgspec.Struct:
     return await coverage.coverage(about)
 
 
+async def _daily_visits(about: Reading, query: Query) -> msgspec.Struct:
+    by = query.one_of("by", "channel", "source", "medium", "campaign")
+    return await visits.daily_visits(about, cast(visit_schemas.By, by), PAGE)
+
+
+async def _daily_sources(about: Reading, query: Query) -> msgspec.Struct:
+    return await visits.daily_sources(about)
+
+
 def _credits(report: msgspec.Struct) -> list[Sequence[Cell]]:
     """One line per credit, and one for what a purchase has unattributed: ``amount`` adds up to the net revenue, or to the row."""
     assert isinstance(report, Ledger)
@@ -220,6 +231,8 @@ EXPORTABLE: Mapping[str, Exportable] = {
     "sources": Exportable(_sources),
     "ledger": Exportable(_ledger, lines=_credits),
     "daily": Exportable(_daily),
+    "daily-visits": Exportable(_daily_visits, main="days"),
+    "daily-sources": Exportable(_daily_sources),
     "summary": Exportable(_summary),
     "drilldown": Exportable(_drilldown),
     "purchases": Exportable(_purchases),

@@ -12,7 +12,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
-from coursesignal.analytics import catalogue, daily, journey, purchases, reconciliation, sources, summary
+from coursesignal.analytics import catalogue, daily, journey, purchases, reconciliation, sources, summary, visits
 from coursesignal.analytics.asking import Ask, ModelParam, Models, report_router
 from coursesignal.analytics.compare import compare
 from coursesignal.analytics.export import FORMATS, MEDIA_TYPE, export
@@ -22,6 +22,7 @@ from coursesignal.analytics.rate_routes import HANDLERS as RATES
 from coursesignal.analytics.reading import reading
 from coursesignal.analytics.schemas import Ledger, ModelComparison, ModelInfo, Reconciliation
 from coursesignal.analytics.segment_routes import HANDLERS as SEGMENTS
+from coursesignal.analytics.visit_schemas import By, DailyVisits
 from coursesignal.db.engine import Database
 from coursesignal.errors import FieldError, Invalid
 from coursesignal.plugin import Exporter, Tenant
@@ -88,6 +89,19 @@ async def get_daily_revenue(
 ) -> DailyReport:
     async with ask.reading() as about:
         return await daily.by_day(about)
+
+
+@get("/daily-visits", summary="Visits of every day", operation_id="analyticsDailyVisits")
+async def get_daily_visits(
+    ask: NamedDependency[Ask],
+    by: Annotated[
+        By, QueryParameter(description="What the rows are: channel, source, medium or campaign.")
+    ] = "channel",
+    limit: LimitParam = 50,
+) -> DailyVisits:
+    purchases.check_limit(limit)
+    async with ask.reading() as about:
+        return await visits.daily_visits(about, by, limit)
 
 
 @get(
@@ -203,8 +217,8 @@ def _literal(request: Request[Any, Any, Any], source: str) -> str:
 ROUTES = [
     report_router(
         [
-            get_summary, get_sources, get_drilldown, get_recent_purchases, get_daily_revenue, get_purchase, get_ledger,
-            get_reconciliation, get_models, compare_models, get_export, *SEGMENTS, *RATES,
+            get_summary, get_sources, get_drilldown, get_recent_purchases, get_daily_revenue, get_daily_visits, get_purchase,
+            get_ledger, get_reconciliation, get_models, compare_models, get_export, *SEGMENTS, *RATES,
         ]
     )
 ]  # fmt: skip

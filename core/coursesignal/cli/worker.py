@@ -9,6 +9,7 @@ import signal
 
 import click
 
+from coursesignal.analytics.rollup_tasks import crons as rollup_crons
 from coursesignal.jobs.running import LEASE_S
 from coursesignal.jobs.upkeep import core_crons
 from coursesignal.jobs.worker import Worker
@@ -52,6 +53,11 @@ def worker_of(runtime: Runtime) -> Worker:
         runtime.handlers(),
         runtime.drain_events,
         runtime.mailer,
-        (*core_crons(runtime.database, runtime.registry.models), *privacy_crons(runtime.database), *crons_of(runtime)),
+        (
+            *core_crons(runtime.database, runtime.registry.models),
+            *rollup_crons(runtime.database),
+            *privacy_crons(runtime.database),
+            *crons_of(runtime),
+        ),
         lease_s=TESTING_LEASE_S if runtime.settings.testing else LEASE_S,
     )

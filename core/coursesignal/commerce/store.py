@@ -11,6 +11,7 @@ import msgspec
 
 from coursesignal.commerce.facts import Facts, Folded
 from coursesignal.commerce.money import Money
+from coursesignal.db import stale
 
 MONEY = "external_id, kind, amount_minor, currency, occurred_at, refund_of, refund_total"
 
@@ -69,6 +70,10 @@ async def absorb(conn: asyncpg.Connection, tenant_id: UUID, losers: Sequence[UUI
         tenant_id, list(losers), winner,
     )  # fmt: skip
     await conn.execute("delete from credits where tenant_id = $1 and purchase_id = any($2)", tenant_id, list(losers))
+    moved = await conn.fetch(
+        "select occurred_at from charges where tenant_id = $1 and purchase_id = any($2)", tenant_id, list(losers)
+    )
+    await stale.mark(conn, tenant_id, "money", [row["occurred_at"] for row in moved])
     for table in ("purchase_keys", "purchase_facts", "charges"):
         await conn.execute(
             f"update {table} set purchase_id = $3 where tenant_id = $1 and purchase_id = any($2)",  # noqa: S608

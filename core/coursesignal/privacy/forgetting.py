@@ -18,6 +18,7 @@ import msgspec
 
 from coursesignal.commerce.facts import Facts
 from coursesignal.commerce.forgetting import impersonal
+from coursesignal.db import stale
 from coursesignal.db.locks import lock_ledger, lock_tracking
 from coursesignal.identity import tombstones
 from coursesignal.identity.tombstones import Tombstones, hash_of
@@ -222,4 +223,6 @@ async def forget_people(conn: asyncpg.Connection, tenant_id: UUID) -> Counter[st
     await lock_ledger(conn, tenant_id)
     work = Forgetting(conn, tenant_id, await tombstones.of_tenant(conn, tenant_id))
     await work.run()
+    if work.counts["visitors"]:
+        await stale.mark_all(conn, tenant_id, "visits")
     return work.counts

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.analytics.counting import close
 from coursesignal.db.engine import Database
 from coursesignal.privacy.schemas import PrivacyOut, RetentionRun
 
@@ -74,7 +75,11 @@ STEPS = {
 
 
 async def clear(db: Database, tenant_id: UUID, cutoff: datetime, *, batch: int = BATCH) -> Counter[str]:
-    """Remove what is older than ``cutoff``, a batch per transaction; safe to repeat and to run twice at once."""
+    """Remove what is older than ``cutoff``, a batch per transaction; safe to repeat and to run twice at once.
+
+    Before it goes, it is counted: the figures of the days that lose rows stay as they are from then on.
+    """
+    await close(db, tenant_id, cutoff)
     counts: Counter[str] = Counter()
     for name, sql in STEPS.items():
         while True:

@@ -17,6 +17,7 @@ import msgspec
 
 from coursesignal.connections import inbox
 from coursesignal.connections.house import House
+from coursesignal.db import stale
 from coursesignal.identity import tombstones
 from coursesignal.identity.tombstones import PSEUDONYM, Tombstones
 from coursesignal.jobs.mail import Letter
@@ -87,6 +88,8 @@ async def _sweep_table(conn: asyncpg.Connection, erased: Tombstones, table: Text
             changed.append((*key, *redacted))
     for row in changed:
         await _write(conn, table, row)
+    if changed and table.name == "touches":  # where visits came from, as it is kept per day, has to follow
+        await stale.mark_all(conn, erased.tenant_id, "visits")
     return len(changed)
 
 

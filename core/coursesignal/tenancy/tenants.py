@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from coursesignal.auth.callers import Caller, Membership
+from coursesignal.db import stale
 from coursesignal.db.engine import Database
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import Conflict, FieldError, Invalid, NotFound
@@ -142,6 +143,9 @@ async def change(
     await _update(conn, tenant_id, changes)
     if any(name in changes and changes[name] != before[name] for name in CREDITED_BY):
         await enqueue(conn, tenant_id, "core.recredit", {})
+    if "time_zone" in changes and changes["time_zone"] != before["time_zone"]:  # other days than those that were counted
+        await stale.mark_all(conn, tenant_id, "visits")
+        await stale.mark_all(conn, tenant_id, "money")
     detail = {name: {"from": before[name], "to": value} for name, value in changes.items() if before[name] != value}
     await audit.record(conn, tenant_id, caller, "tenant.changed", before["slug"], detail)
 

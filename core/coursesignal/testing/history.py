@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
+from coursesignal.db import stale
 from coursesignal.db.ids import uuid7
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class History:
                 self.tenant.id, visitor_id, session_id, uuid4(), at, channel, source, medium, campaign, content,
                 landing_url, urlsplit(landing_url).path, referrer, direct, opt_in,
             )  # fmt: skip
+            await stale.mark(conn, self.tenant.id, "visits", [at])
         return touch_id
 
     async def sale(
@@ -92,6 +94,7 @@ class History:
                 "paid_charges = paid_charges + $5 where tenant_id = $1 and id = $2",
                 self.tenant.id, purchase_id, 0 if back else amount_minor, amount_minor if back else 0, 0 if back else 1,
             )  # fmt: skip
+            await stale.mark(conn, self.tenant.id, "money", [at])
         return charge_id
 
     async def credit(self, purchases: Sequence[UUID] = ()) -> None:

@@ -133,6 +133,8 @@ class Batch:
     visits: Visits = field(default_factory=Visits)
     new_touches: list[UUID] = field(default_factory=list)
     touched_visitors: set[UUID] = field(default_factory=set)
+    changed_at: set[datetime] = field(default_factory=set)
+    """When sessions and touches of earlier batches were that this one moved, flagged or removed."""
     people: Mapping[UUID, UUID] = field(default_factory=dict[UUID, UUID])
     """Known people by visitor, of this batch's visitors."""
     processed: int = 0

@@ -28,7 +28,7 @@ with first_identify as (
 update touches t set is_opt_in = not t.is_opt_in
 from chosen c
 where t.tenant_id = $1 and t.visitor_id = c.visitor_id and t.is_opt_in <> (t.id = c.touch_id)
-returning t.visitor_id
+returning t.visitor_id, t.occurred_at
 """
 
 
@@ -46,6 +46,7 @@ async def mark_opt_ins(conn: Connection, batch: Batch) -> None:
     if visitors:
         changed = await conn.fetch(_MARK_OPT_INS, batch.tenant_id, list(visitors))
         batch.touched_visitors |= {row["visitor_id"] for row in changed}
+        batch.changed_at |= {row["occurred_at"] for row in changed}
 
 
 async def identify(conn: Connection, batch: Batch) -> None:

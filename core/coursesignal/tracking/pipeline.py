@@ -25,6 +25,7 @@ from coursesignal.tracking.claims import note_claims
 from coursesignal.tracking.following import announce, count_drops, identify, mark_opt_ins, wait_for_ledger
 from coursesignal.tracking.forgetting import forget_erased
 from coursesignal.tracking.goals import reach_goals
+from coursesignal.tracking.marking import mark_changed
 from coursesignal.tracking.visits import form_sessions, meet_visitors, store_sessions, store_touches
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ STEPS: tuple[Step, ...] = (
     reach_goals,
     note_claims,
     mark_opt_ins,
+    mark_changed,
     identify,
     count_drops,
     announce,

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from coursesignal.db import stale
 from coursesignal.db.locks import lock_tracking
 from coursesignal.jobs.outbox import enqueue
 from coursesignal.jobs.tasks import Handler, TaskRun
@@ -31,8 +33,8 @@ TOUCHES_AT_ONCE = 2000
 _READ = ("source", "medium", "campaign", "content", "term", "click_id_name", "click_id", "referrer", "referrer_host")
 
 _TOUCHES = """
-select t.id, t.visitor_id, t.channel, t.is_direct, t.is_paid, t.source, t.medium, t.campaign, t.content, t.term, t.click_id_name,
-    t.click_id, t.referrer, t.referrer_host, t.occurred_at > s.started_at as within, e.site_id,
+select t.id, t.visitor_id, t.occurred_at, t.channel, t.is_direct, t.is_paid, t.source, t.medium, t.campaign, t.content, t.term,
+    t.click_id_name, t.click_id, t.referrer, t.referrer_host, t.occurred_at > s.started_at as within, e.site_id,
     coalesce(e.url, '') as seen_url, coalesce(e.referrer, '') as seen_referrer
 from touches t
 join sessions s on s.tenant_id = t.tenant_id and s.id = t.session_id
@@ -69,6 +71,8 @@ class _Outcome:
     visitors: set[UUID] = field(default_factory=set)
     bereft: set[UUID] = field(default_factory=set)
     """Visitors of the touches that are gone."""
+    moments: set[datetime] = field(default_factory=set)
+    """When the touches are, or were, that change or go."""
 
 
 def handlers(rules_of: ChannelRulesOf) -> dict[str, Handler]:
@@ -109,6 +113,8 @@ async def _rewrite(conn: Connection, tenant_id: UUID, rows: Sequence[Any], plugi
         batch = Batch(tenant_id, ())
         batch.visits.rewritten_visitors = outcome.bereft
         await mark_opt_ins(conn, batch)
+        outcome.moments |= batch.changed_at
+    await stale.mark(conn, tenant_id, "visits", outcome.moments)
     await _credit_again(conn, tenant_id, outcome.visitors)
     return outcome
 
@@ -123,6 +129,7 @@ def _decide(rows: Sequence[Any], rules: Sequence[ChannelRule], exclusions: Mappi
         origin = _origin(row, exclusions.get(row["site_id"], Exclusions()))
         if origin.is_direct and row["within"]:
             outcome.gone.append(row["id"])
+            outcome.moments.add(row["occurred_at"])
             outcome.bereft.add(row["visitor_id"])
             outcome.visitors.add(row["visitor_id"])
             continue
@@ -132,6 +139,7 @@ def _decide(rows: Sequence[Any], rules: Sequence[ChannelRule], exclusions: Mappi
         flags = (origin.is_direct, paid)
         if (channel, *flags, origin) == (row["channel"], row["is_direct"], row["is_paid"], _stored(row)):
             continue
+        outcome.moments.add(row["occurred_at"])
         outcome.changed.append(
             (row["id"], channel, *flags, origin.source, origin.medium, origin.referrer, origin.referrer_host)
         )

@@ -204,11 +204,13 @@ async def _rewrite(
         kept |= {touch.event.event_id for touch in touches}
     batch.visits.rewritten_visitors = set(late)
     stored = await conn.fetch(
-        "select id, visitor_id from touches where tenant_id = $1 and session_id = any($2)",
+        "select id, visitor_id, occurred_at from touches where tenant_id = $1 and session_id = any($2)",
         batch.tenant_id,
         [session.id for visitor in late for session in near[visitor]],
     )
     batch.visits.gone_touches = [(row["id"], row["visitor_id"]) for row in stored if row["id"] not in kept]
+    batch.changed_at |= {session.started_at for visitor in late for session in near[visitor]}
+    batch.changed_at |= {row["occurred_at"] for row in stored}
 
 
 def _touch_columns(batch: Batch) -> list[list[object]]:
