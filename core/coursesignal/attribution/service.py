@@ -7,8 +7,7 @@ unattributed part, derived, never stored.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
-from coursesignal.attribution.allocate import BadWeights
-from coursesignal.attribution.memo import Look, Memo, Split
+from coursesignal.attribution.memo import Memo
 from coursesignal.attribution.paths import Journey, load_journeys
 from coursesignal.attribution.tuning import tuned
 from coursesignal.attribution.writing import write
@@ -27,7 +25,6 @@ from coursesignal.events import AttributionComputed
 from coursesignal.jobs.outbox import publish_all
 from coursesignal.plugin import AttributionModel
 
-log = logging.getLogger(__name__)
 BATCH = 500
 
 
@@ -86,41 +83,19 @@ def compute(
     models: Mapping[str, AttributionModel],
 ) -> _Credits:
     """The credits of ``charges`` (id, purchase, signed amount), as columns. Pure but for its log."""
-    splits = _splits(journeys, models)
-    credits = _Credits()
+    memo, credits = Memo(models), _Credits()
+    shares = {of: memo.shares(of, journey) for of, journey in journeys.items() if journey.path}
     charge_ids, slugs, touch_ids, purchase_ids, weights, amounts = credits.columns
     for charge_id, purchase_id, amount_minor in charges:
-        for slug, split in splits.get(purchase_id, ()):
-            touches = journeys[purchase_id].touch_ids
-            for place, weight, part in split.parts(amount_minor):
-                charge_ids.append(charge_id)
-                slugs.append(slug)
-                touch_ids.append(touches[place])
-                purchase_ids.append(purchase_id)
-                weights.append(weight)
-                amounts.append(part)
+        for some in shares.get(purchase_id, ()):
+            cells, touches = some.cells(amount_minor), journeys[purchase_id].touch_ids
+            charge_ids += [charge_id] * len(cells.slugs)
+            slugs += cells.slugs
+            touch_ids += [touches[place] for place in cells.places]
+            purchase_ids += [purchase_id] * len(cells.slugs)
+            weights += cells.weights
+            amounts += cells.parts
     return credits
-
-
-def _splits(
-    journeys: Mapping[UUID, Journey], models: Mapping[str, AttributionModel]
-) -> Mapping[UUID, Sequence[tuple[str, Split]]]:
-    """How every model shares each journey that has a touch."""
-    memo = Memo()
-    return {of: list(_split(memo, of, journey, models)) for of, journey in journeys.items() if journey.path}
-
-
-def _split(
-    memo: Memo, purchase_id: UUID, journey: Journey, models: Mapping[str, AttributionModel]
-) -> Iterator[tuple[str, Split]]:
-    look = Look.of(journey.path)
-    for slug, model in models.items():
-        try:
-            yield slug, memo.split(model, slug, look, journey.path, journey.purchased_at)
-        except BadWeights as error:
-            log.error("attribution model %r %s; its credits for purchase %s are left out", slug, error, purchase_id)
-        except Exception:
-            log.exception("attribution model %r raised on purchase %s; its credits are left out", slug, purchase_id)
 
 
 async def purchases_of(conn: asyncpg.Connection, tenant_id: UUID, person_ids: Sequence[UUID]) -> list[UUID]:
