@@ -24,17 +24,18 @@ EVENTS_PER_VISITOR = 5
 EVENTS_PER_PURCHASE = 100
 CREDIT_AT_ONCE = 500
 
-# Pieces of the statements; :rows, :buyers and :others are filled in when the size is known, $2 is now.
+# Pieces of the statements; :rows, :buyers and :others are filled in when the size is known, :tenant is digits of $1, $2 is now.
+# No two tenants share an id: the planner would take what is a key for something that many rows have.
 # Every fifth session is a buyer's, so that a buyer has five touches; all others' visitors come once or twice.
 _GUEST = (
     "case when n % 5 = 0 then 1 + (n::bigint / 5 * 7919) % :buyers else 1 + :buyers + (n::bigint * 7919) % :others end"
 )
-_VISITOR, _OF_GUEST = "md5('visitor' || n)::uuid", f"md5('visitor' || {_GUEST})::uuid"
+_VISITOR, _OF_GUEST = "md5('visitor :tenant ' || n)::uuid", f"md5('visitor :tenant ' || {_GUEST})::uuid"
 _PERSON, _SESSION, _TOUCH, _PURCHASE = (
-    f"(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-00000000000{table}')::uuid" for table in (1, 2, 3, 4)
+    f"(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-:tenant{table}')::uuid" for table in (1, 2, 3, 4)
 )
 _BUYER = "1 + (n::bigint * 4099) % :rows"
-_OF_BUYER = f"(lpad(to_hex({_BUYER}), 8, '0') || '-0000-7000-8000-000000000001')::uuid"
+_OF_BUYER = f"(lpad(to_hex({_BUYER}), 8, '0') || '-0000-7000-8000-:tenant1')::uuid"
 _START = "$2::timestamptz - interval '89 days'"
 _AT = f"{_START} + interval '89 days' * (n::float / :rows)"
 _PRICE = "4900 + n % 7 * 5000"
@@ -56,7 +57,7 @@ from generate_series(1, :rows) n
 """  # noqa: S608 – of constants
 _TOUCHES = f"""
 insert into touches (tenant_id, id, event_id, visitor_id, session_id, occurred_at, channel, source, medium, campaign, is_direct)
-select $1, {_TOUCH}, md5('touch' || n)::uuid, {_OF_GUEST}, {_SESSION}, {_AT},
+select $1, {_TOUCH}, md5('touch :tenant ' || n)::uuid, {_OF_GUEST}, {_SESSION}, {_AT},
     (array['Organic Video', 'Direct', 'Organic Search', 'Email', 'Paid Social', 'Organic Social', 'Referral'])[1 + n % 7],
     (array['youtube', 'direct', 'google', 'newsletter', 'facebook', 'instagram', 'partner-' || n % 40 || '.test'])[1 + n % 7],
     (array['video', '', 'organic', 'email', 'paid', 'social', 'referral'])[1 + n % 7],
@@ -66,7 +67,7 @@ from generate_series(1, :rows) n
 _EVENTS = f"""
 insert into events (tenant_id, event_id, occurred_at, site_id, visitor_id, type, url, user_agent, ip_hash, processed_at,
     session_id, verdict)
-select $1, md5('event' || n || '.' || page)::uuid, {_AT} + page * interval '40 seconds', $3, {_OF_GUEST}, 'pageview',
+select $1, md5('event :tenant ' || n || '.' || page)::uuid, {_AT} + page * interval '40 seconds', $3, {_OF_GUEST}, 'pageview',
     'https://www.example.com/page-' || (n * 7 + page) % 500, 'Mozilla/5.0', '', $2, {_SESSION}, 'ok'
 from generate_series(1, :rows) n cross join generate_series(0, {EVENTS_PER_SESSION - 1}) page
 """  # noqa: S608 – of constants
@@ -123,25 +124,27 @@ async def write_history(runtime: Runtime, tenant: BenchTenant, size: Size) -> No
 
 async def write_events(conn: asyncpg.Connection, tenant: BenchTenant, size: Size, now: datetime) -> None:
     """What the tracker sent."""
-    await _write(conn, size, _EVENTS, size.sessions, tenant.id, now, tenant.site_id)
+    await _write(conn, tenant, size, _EVENTS, size.sessions, now, tenant.site_id)
 
 
 async def write_people(conn: asyncpg.Connection, tenant: BenchTenant, size: Size, now: datetime) -> None:
     """What became of it, and what was bought."""
     connection_id = await conn.fetchval(_CONNECTION, tenant.id)
-    await _write(conn, size, _PEOPLE, size.purchases, tenant.id, now)
-    await _write(conn, size, _VISITORS, size.visitors, tenant.id, now)
-    await _write(conn, size, _SESSIONS, size.sessions, tenant.id, now, tenant.site_id)
-    await _write(conn, size, _TOUCHES, size.sessions, tenant.id, now)
-    await _write(conn, size, _PURCHASES, size.purchases, tenant.id, now, connection_id)
-    await _write(conn, size, _CHARGES, size.purchases, tenant.id, now, connection_id)
+    await _write(conn, tenant, size, _PEOPLE, size.purchases, now)
+    await _write(conn, tenant, size, _VISITORS, size.visitors, now)
+    await _write(conn, tenant, size, _SESSIONS, size.sessions, now, tenant.site_id)
+    await _write(conn, tenant, size, _TOUCHES, size.sessions, now)
+    await _write(conn, tenant, size, _PURCHASES, size.purchases, now, connection_id)
+    await _write(conn, tenant, size, _CHARGES, size.purchases, now, connection_id)
 
 
-async def _write(conn: asyncpg.Connection, size: Size, statement: str, rows: int, *arguments: UUID | datetime) -> None:
-    sizes = {":rows": rows, ":buyers": size.purchases, ":others": size.visitors - size.purchases}
-    for name, value in sizes.items():
+async def _write(
+    conn: asyncpg.Connection, tenant: BenchTenant, size: Size, statement: str, rows: int, *arguments: UUID | datetime
+) -> None:
+    facts = {":rows": rows, ":buyers": size.purchases, ":others": size.visitors - size.purchases}
+    for name, value in {**facts, ":tenant": tenant.id.hex[-11:]}.items():
         statement = statement.replace(name, str(value))
-    await conn.execute(statement, *arguments)
+    await conn.execute(statement, tenant.id, *arguments)
 
 
 async def credit_all(runtime: Runtime, tenant: BenchTenant) -> None:
