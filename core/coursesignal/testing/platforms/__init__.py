@@ -8,11 +8,17 @@ They serve the tests, the demo and plugin authors::
         kajabi.refund(sale, 5_000)
         await kajabi.deliver(to=webhook_url)            # post what the platform pushes; ``copies=3, rng=…`` for a mess
         kajabi.ledger()["USD"].net_minor                # the fake's own books, to compare with ours
+
+Every one of them can misbehave in the same ways, at any time: ``throttle`` (429, with whatever headers), ``fail`` (any status),
+``slow``, ``truncate`` (an answer that breaks off), ``expire`` and ``expire_after`` (credentials end, also in the middle of a
+sync), ``quirks.loops`` (paging without end), and ``deliver(copies=3, rng=Random(1))`` (webhooks twice and out of order). What
+only one of them does is among its quirks: ``KajabiQuirks``, ``TeachableQuirks``, ``StripeQuirks``. docs/testing.md has the table.
 """
 
 from coursesignal.testing.platforms.books import Book, FakeSale
 from coursesignal.testing.platforms.kajabi import FakeKajabi, KajabiQuirks
-from coursesignal.testing.platforms.server import Call, Delivery, FakePlatform, Reply, use_platform
+from coursesignal.testing.platforms.server import Call, Delivery, FakePlatform, Quirks, Reply, use_platform
+from coursesignal.testing.platforms.stripe import FakeStripe, StripeQuirks
 from coursesignal.testing.platforms.teachable import FakeTeachable, TeachableQuirks
 
 __all__ = [
@@ -22,9 +28,12 @@ __all__ = [
     "FakeKajabi",
     "FakePlatform",
     "FakeSale",
+    "FakeStripe",
     "FakeTeachable",
     "KajabiQuirks",
+    "Quirks",
     "Reply",
+    "StripeQuirks",
     "TeachableQuirks",
     "use_platform",
 ]

@@ -47,11 +47,13 @@ class Movement:
     amount_minor: int
     currency: str
     at: datetime
+    reverses: bool = False
+    """It takes back what went out: not money earned."""
 
 
 @dataclass(slots=True)
 class Book:
-    """Totals in one currency; ``refunded_minor`` ≥ 0."""
+    """Totals in one currency; ``refunded_minor`` is what went back less what came again."""
 
     charged_minor: int = 0
     refunded_minor: int = 0
@@ -70,7 +72,9 @@ def totals(movements: Iterable[Movement], since: datetime | None = None) -> Mapp
         if since is not None and movement.at < since:
             continue
         book = books.setdefault(movement.currency, Book())
-        if movement.amount_minor >= 0:
+        if movement.reverses:
+            book.refunded_minor -= movement.amount_minor
+        elif movement.amount_minor >= 0:
             book.charged_minor += movement.amount_minor
             book.charges += 1
         else:

@@ -14,13 +14,13 @@ import msgspec
 from coursesignal.testing.platforms import kajabi_rows as rows_of
 from coursesignal.testing.platforms.books import FakeSale
 from coursesignal.testing.platforms.kajabi_rows import Row, iso
-from coursesignal.testing.platforms.server import Call, FakePlatform, Reply, Route, moment, number
+from coursesignal.testing.platforms.server import Call, FakePlatform, Quirks, Reply, Route, moment, number
 
 EVENTS = ("purchase", "payment_succeeded", "order_created", "form_submission", "tag_added", "tag_removed")
 
 
 @dataclass(slots=True)
-class KajabiQuirks:
+class KajabiQuirks(Quirks):
     """How this Kajabi behaves where the documentation contradicts itself or is silent."""
 
     paging: Literal["links", "self_only"] = "links"
@@ -106,6 +106,9 @@ class FakeKajabi(FakePlatform):
         """Make every access token invalid, as rotating the key does."""
         self.tokens.clear()
 
+    def expire(self) -> None:
+        self.expire_tokens()
+
     def _token(self, call: Call) -> Reply:
         form = call.form
         right = (form.get("client_id"), form.get("client_secret")) == (self.client_id, self.client_secret)
@@ -177,13 +180,13 @@ class FakeKajabi(FakePlatform):
 
     def _list(self, call: Call, rows: Sequence[Row]) -> Reply:
         size = min(number(call.query.get("page[size]"), 25), self.quirks.max_page_size)
-        page = number(call.query.get("page[number]"), 1)
+        page = 1 if self.quirks.loops else number(call.query.get("page[number]"), 1)
         last = max(1, -(-len(rows) // size))
         shown = rows[(page - 1) * size : page * size]
         body: Row = {"data": shown, "links": {"self": self._link(call, page), "current": self._link(call, page)}}
         if self.quirks.paging == "links":
             body["links"] |= {"first": self._link(call, 1), "last": self._link(call, last)}
-            if page < last:
+            if page < last or self.quirks.loops:
                 body["links"]["next"] = self._link(call, page + 1)
             body["meta"] = {"total_pages": last, "total_count": len(rows), "current_page": page}
         return Reply(200, body)

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -51,6 +51,10 @@ class Reply:
     status: int = 200
     body: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    after_s: float = 0
+    """How long the platform takes over it."""
+    broken_off: bool = False
+    """Only the first half of the body is sent."""
 
     def encoded(self) -> bytes:
         if self.body is None:
@@ -68,6 +72,14 @@ class Delivery:
 
 
 Route = Callable[..., Reply]
+
+
+@dataclass(slots=True)
+class Quirks:
+    """How a platform behaves; each adds what its own documentation contradicts or leaves out."""
+
+    loops: bool = False
+    """Every page of a list is the first one again, and promises more."""
 
 
 class HasSettings(Protocol):
@@ -98,6 +110,10 @@ class FakePlatform(abc.ABC):
         """Addresses a person entered by hand in the platform's settings; they get every event."""
         self.trouble: list[Reply] = []
         """Replies to give instead of the next ones, first come first."""
+        self.spoilt: list[Mapping[str, Any]] = []
+        """What becomes of the next replies that are none of the trouble: fields of :class:`Reply`, first come first."""
+        self.expired = False
+        self._expires_in: int | None = None
         self._port = port
         self._first = 0
         self._movements: list[Movement] = []
@@ -132,7 +148,7 @@ class FakePlatform(abc.ABC):
         config = uvicorn.Config(
             self._app,
             interface="asgi3",
-            log_level="warning",
+            log_level="critical",  # an answer that breaks off on purpose is no news
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=1,
@@ -182,14 +198,41 @@ class FakePlatform(abc.ABC):
         """Answer the next ``times`` calls with ``status``."""
         self.trouble += [self.error(status, HTTPStatus(status).phrase)] * times
 
+    def slow(self, seconds: float, times: int = 1) -> None:
+        """Take ``seconds`` over the next ``times`` answers."""
+        self.spoilt += [{"after_s": seconds}] * times
+
+    def truncate(self, times: int = 1) -> None:
+        """Break off in the middle of the next ``times`` answers."""
+        self.spoilt += [{"broken_off": True}] * times
+
+    def expire(self) -> None:
+        """What callers hold stops working: the access token where there is one, else the key."""
+        self.expired = True
+
+    def expire_after(self, calls: int) -> None:
+        """Call :meth:`expire` once ``calls`` more calls were answered: in the middle of a sync."""
+        self._expires_in = calls
+
     def answer(self, call: Call) -> Reply:
-        """The reply to one call: trouble first, then the credentials, then the route."""
+        """The reply to one call: trouble first, then the credentials, then the route, spoilt where that was asked for."""
         self.calls.append(call)
         if self.trouble:
             return self.trouble.pop(0)
+        if self._expires_in is not None:
+            self._expires_in -= 1
+            if self._expires_in < 0:
+                self._expires_in = None
+                self.expire()
+        reply = self._routed(call)
+        return replace(reply, **self.spoilt.pop(0)) if self.spoilt else reply
+
+    def _routed(self, call: Call) -> Reply:
         refused = self.refuse(call)
         if refused is not None:
             return refused
+        if self.expired:
+            return self.error(401, "These credentials have expired")
         for method, pattern, handler in self._routes:
             found = pattern.fullmatch(call.path)
             if found and method == call.method:
@@ -213,12 +256,17 @@ class FakePlatform(abc.ABC):
             body=body,
         )
         reply = self.answer(call)
+        content = reply.encoded()
         headers = [
             (b"content-type", self.media_type.encode()),
+            (b"content-length", b"%d" % len(content)),
             *((k.encode(), v.encode()) for k, v in reply.headers.items()),
         ]
+        if reply.after_s:
+            await asyncio.sleep(reply.after_s)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers, "trailers": False})
-        await send({"type": "http.response.body", "body": reply.encoded(), "more_body": False})
+        sent = content[: len(content) // 2] if reply.broken_off else content
+        await send({"type": "http.response.body", "body": sent, "more_body": False})
 
     # -- selling -------------------------------------------------------------------------------------------------------
 
@@ -242,8 +290,8 @@ class FakePlatform(abc.ABC):
         """Charge the same again, under the same purchase."""
 
     @abc.abstractmethod
-    def refund(self, sale: FakeSale, amount_minor: int | None = None, *, at: datetime | None = None) -> None:
-        """Give ``amount_minor`` back (None: all that is left)."""
+    def refund(self, sale: FakeSale, amount_minor: int | None = None, *, at: datetime | None = None) -> str | None:
+        """Give ``amount_minor`` back (None: all that is left); returns the refund's id where the platform gives it one."""
 
     def ledger(self, since: datetime | None = None) -> Mapping[str, Book]:
         """The platform's own totals per currency, counted apart from anything it ever answered."""
@@ -252,6 +300,10 @@ class FakePlatform(abc.ABC):
     def _book(self, amount_minor: int, currency: str, at: datetime) -> None:
         if amount_minor:
             self._movements.append(Movement(amount_minor, currency, at))
+
+    def _book_back(self, amount_minor: int, currency: str, at: datetime) -> None:
+        """What had gone back came again: a dispute that was won, a refund that failed."""
+        self._movements.append(Movement(amount_minor, currency, at, reverses=True))
 
     def _buyer(self, email: str, name: str) -> Buyer:
         first = email.split("@", 1)[0].replace(".", " ").title()
@@ -275,6 +327,10 @@ class FakePlatform(abc.ABC):
         headers = {"content-type": self.media_type, "user-agent": self.user_agent}
         self.pending.append(Delivery(event, msgspec.json.encode(payload), headers))
 
+    def signed(self, delivery: Delivery) -> Mapping[str, str]:
+        """The headers a webhook is sent with now; of a platform that signs, its signature too."""
+        return delivery.headers
+
     async def deliver(
         self,
         to: str | None = None,
@@ -291,7 +347,7 @@ class FakePlatform(abc.ABC):
         responses, kept = [], dict[int, Delivery]()
         async with contextlib.nullcontext(http) if http else httpx.AsyncClient(timeout=30) as client:
             for delivery, url in posts:
-                response = await client.post(url, content=delivery.body, headers=dict(delivery.headers))
+                response = await client.post(url, content=delivery.body, headers=dict(self.signed(delivery)))
                 responses.append(response)
                 if not response.is_success:
                     kept[id(delivery)] = delivery

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from coursesignal.testing.platforms.books import FakeSale, Product
-from coursesignal.testing.platforms.server import Call, FakePlatform, Reply, Route, moment, number
+from coursesignal.testing.platforms.server import Call, FakePlatform, Quirks, Reply, Route, moment, number
 
 SCHOOL_ID = 42
 USD_PER_UNIT = {"EUR": 2, "GBP": 3, "JPY": 1}
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 @dataclass(slots=True)
-class TeachableQuirks:
+class TeachableQuirks(Quirks):
     """How this Teachable behaves where nothing certain is known."""
 
     array_bodies: bool = False
@@ -33,6 +33,8 @@ class TeachableQuirks:
     """``Transaction.created`` names its sale's id."""
     hook_event_ids: bool = True
     pushes: tuple[str, ...] = ("Sale.created", "Transaction.created", "Transaction.refunded")
+    string_ids: bool = False
+    """Ids as strings; the documentation has integers."""
     max_per: int = 100
     calls_left: int | None = None
     """Answer 429 once this many calls were made."""
@@ -80,18 +82,24 @@ class FakeTeachable(FakePlatform):
 
     def _list(self, call: Call, name: str, rows: Sequence[Row]) -> Reply:
         per = min(number(call.query.get("per"), 20), self.quirks.max_per)
-        page = number(call.query.get("page"), 1)
+        page = 1 if self.quirks.loops else number(call.query.get("page"), 1)
         shown = rows[(page - 1) * per : page * per]
         first = (page - 1) * per + 1
+        pages = 1_000 if self.quirks.loops else max(1, -(-len(rows) // per))
         meta = {"total": len(rows), "page": page, "from": first, "to": first + len(shown) - 1, "per_page": per,
-                "number_of_pages": max(1, -(-len(rows) // per))}  # fmt: skip
-        return Reply(200, {name: shown, "meta": meta})
+                "number_of_pages": pages}  # fmt: skip
+        return Reply(200, {name: self._shown(shown), "meta": meta})
 
     def _one(self, rows: Iterable[Row], key: str, name: str | None = None) -> Reply:
         found = [row for row in rows if row["id"] == int(key)]
         if not found:
             return self.error(404, "Resource not found")
-        return Reply(200, {name: found[0]} if name else found[0])
+        shown = self._shown(found[0])
+        return Reply(200, {name: shown} if name else shown)
+
+    def _shown(self, value: Any) -> Any:
+        """``value`` with its ids as this school tells them."""
+        return _with_string_ids(value) if self.quirks.string_ids else value
 
     def _list_transactions(self, call: Call) -> Reply:
         query = call.query
@@ -192,7 +200,8 @@ class FakeTeachable(FakePlatform):
         envelope: Row = {"type": event, "id": object_id, "livemode": True, "created": at.isoformat(), "object": body}
         if self.quirks.hook_event_ids:
             envelope["hook_event_id"] = self._take("event")
-        self.push(event, [envelope] if self.quirks.array_bodies else envelope)
+        shown = self._shown(envelope)
+        self.push(event, [shown] if self.quirks.array_bodies else shown)
 
     def _transaction_object(self, sale: FakeSale) -> Row:
         told: Row = {"id": sale.id, "user_id": sale.buyer.id, "user": self._user(sale)}
@@ -222,6 +231,17 @@ class FakeTeachable(FakePlatform):
     def _take(self, kind: str) -> int:
         self._next[kind] += 1
         return self._next[kind]
+
+
+def _with_string_ids(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_string_ids(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: str(one) if isinstance(one, int) and (name == "id" or name.endswith("_id")) else _with_string_ids(one)
+        for name, one in value.items()
+    }
 
 
 def _usd(amount: int, currency: str) -> int:
