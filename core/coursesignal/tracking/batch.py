@@ -119,6 +119,8 @@ class Batch:
     tenant_id: UUID
     rules: Sequence[ChannelRule]
     claimed: bool = False
+    is_full: bool = False
+    """There may be more waiting than it took."""
     event_ids: list[UUID] = field(default_factory=list)
     first_at: datetime = datetime.min
     last_at: datetime = datetime.max

@@ -43,6 +43,7 @@ async def claim(conn: Connection, batch: Batch) -> None:
     if not commits:
         return
     batch.claimed = True
+    batch.is_full = len(commits) == MAX_COMMITS or sum(len(commit["event_ids"]) for commit in commits) >= MAX_EVENTS
     batch.event_ids = list(dict.fromkeys(event_id for commit in commits for event_id in commit["event_ids"]))
     batch.first_at = min(commit["first_at"] for commit in commits)
     batch.last_at = max(commit["last_at"] for commit in commits)

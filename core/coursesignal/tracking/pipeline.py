@@ -6,8 +6,9 @@ nothing, and the batch is worked on again.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from uuid import UUID
 
 from coursesignal.db.engine import Database
@@ -31,7 +32,9 @@ from coursesignal.tracking.visits import form_sessions, meet_visitors, store_ses
 logger = logging.getLogger(__name__)
 
 MAX_TENANTS = 1000
-MAX_BATCHES = 20
+LANES = 4
+"""Tenants worked on at the same time: while one waits for the database, the next one's events are read."""
+MAX_BATCHES = 4
 """In a row for one tenant, before the next one's turn."""
 
 # A month's partition must be there before its first event: later the default partition's rows would be in the way.
@@ -72,9 +75,9 @@ async def drain(db: Database, tenant_id: UUID, channel_rules: Sequence[ChannelRu
     processed = 0
     for _ in range(MAX_BATCHES):
         batch = await _process_batch(db, tenant_id, channel_rules)
-        if not batch.claimed:
-            break
         processed += batch.processed
+        if not batch.is_full:
+            break
     return processed
 
 
@@ -84,17 +87,25 @@ async def drain_all(db: Database, rules_of: ChannelRulesOf) -> int:
         rows = await conn.fetch("select tenant_id from door_tenants_with_events($1)", MAX_TENANTS)
         if rows:
             await conn.execute(_KEEP_PARTITIONS_AHEAD)
+    waiting = iter([row["tenant_id"] for row in rows])
+    done = await asyncio.gather(*(_lane(db, waiting, rules_of) for _ in range(LANES)))
+    for _, failure in done:
+        if failure is not None:
+            raise failure
+    return sum(processed for processed, _ in done)
+
+
+async def _lane(db: Database, waiting: Iterator[UUID], rules_of: ChannelRulesOf) -> tuple[int, Exception | None]:
+    """Drain one tenant after the other of those that no other lane took; how many events, and what failed last."""
     processed = 0
     failure: Exception | None = None
-    for row in rows:
+    for tenant_id in waiting:
         try:
-            processed += await drain(db, row["tenant_id"], await rules_of(row["tenant_id"]))
+            processed += await drain(db, tenant_id, await rules_of(tenant_id))
         except Exception as error:
-            logger.exception("events of tenant %s could not be processed; they stay queued", row["tenant_id"])
+            logger.exception("events of tenant %s could not be processed; they stay queued", tenant_id)
             failure = error
-    if failure is not None:
-        raise failure
-    return processed
+    return processed, failure
 
 
 async def _process_batch(db: Database, tenant_id: UUID, channel_rules: Sequence[ChannelRule]) -> Batch:
