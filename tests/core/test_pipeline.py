@@ -16,7 +16,7 @@ import pytest
 from coursesignal.plugin import ChannelRule
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
-from coursesignal.tracking.pipeline import drain
+from coursesignal.tracking.pipeline import drain, drain_all
 
 PATH = "/api/tracking/event"
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
@@ -386,6 +386,25 @@ async def test_a_failure_in_the_middle_changes_nothing(
     assert [row["processed_at"] for row in await rows(tenant, "events", "event_id")] == [None]
     await run_jobs()
     assert len(await touches(tenant)) == 1
+
+
+async def test_one_tenants_failure_keeps_nobody_else_waiting(
+    client: httpx.AsyncClient, make_tenant: TenantMaker, run_jobs: Run, installation: Runtime
+) -> None:
+    tenants = [await make_tenant() for _ in range(7)]
+    for acting in tenants:
+        await Browser(client, acting, str(uuid4())).view(0, "?utm_source=youtube")
+
+    async def rules_of(tenant_id: UUID) -> Sequence[ChannelRule]:
+        if tenant_id == tenants[2].id:
+            raise RuntimeError("this tenant's rules cannot be read")
+        return ()
+
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        await drain_all(installation.database, rules_of)
+    assert [len(await touches(acting)) for acting in tenants] == [1, 1, 0, 1, 1, 1, 1]
+    await run_jobs()
+    assert len(await touches(tenants[2])) == 1
 
 
 async def test_two_workers_on_one_tenant_process_every_event_once(
