@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -49,6 +51,15 @@ _LOSSES = """
     select channels, count(*) as journeys from journeys group by channels order by channels"""
 
 
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a model learnt, or the problem it had, in words for the tenant."""
+
+    slug: str
+    fitted: Mapping[str, Any] | None = None
+    problem: str | None = None
+
+
 async def journeys_of(conn: asyncpg.Connection, tenant_id: UUID) -> Sequence[PathRecord]:
     """The tenant's journeys, equal sequences of channels as one record; their touches have a channel and an order, no times."""
     won = await conn.fetch(_CONVERSIONS, tenant_id, LONGEST_PATH)
@@ -70,37 +81,34 @@ def learnable(models: Mapping[str, AttributionModel]) -> Sequence[FittedAttribut
     return [model for model in models.values() if isinstance(model, FittedAttributionModel)]
 
 
-async def learn(
-    conn: asyncpg.Connection, tenant_id: UUID, models: Sequence[FittedAttributionModel], journeys: Sequence[PathRecord]
-) -> bool:
-    """Have each model learn and store what it learnt, or why not; returns whether any learnt something else than before."""
-    changed = False
-    for model in models:
-        fitted, problem = _fit(model, journeys)
-        changed |= await _store(conn, tenant_id, model.slug, fitted, problem)
-    return changed
+async def learn(models: Sequence[FittedAttributionModel], journeys: Sequence[PathRecord]) -> Sequence[Learnt]:
+    """Have each model learn, beside the event loop."""
+    return [await asyncio.to_thread(_fit, model, journeys) for model in models]
 
 
-def _fit(model: FittedAttributionModel, journeys: Sequence[PathRecord]) -> tuple[Mapping[str, Any] | None, str | None]:
+async def keep(conn: asyncpg.Connection, tenant_id: UUID, learnt: Sequence[Learnt]) -> list[str]:
+    """Store what was learnt, or why not; returns the slugs of the models that learnt something else than before."""
+    return [one.slug for one in learnt if await _store(conn, tenant_id, one)]
+
+
+def _fit(model: FittedAttributionModel, journeys: Sequence[PathRecord]) -> Learnt:
     try:
-        return model.fit(journeys), None
+        return Learnt(model.slug, model.fit(journeys))
     except TooLittleData as error:
-        return None, str(error)
+        return Learnt(model.slug, problem=str(error))
     except Exception as error:
         log.exception("attribution model %r failed to learn; it keeps what it knew", model.slug)
-        return None, f"{type(error).__name__} while learning; the log has the details."
+        return Learnt(model.slug, problem=f"{type(error).__name__} while learning; the log has the details.")
 
 
-async def _store(
-    conn: asyncpg.Connection, tenant_id: UUID, slug: str, fitted: Mapping[str, Any] | None, problem: str | None
-) -> bool:
+async def _store(conn: asyncpg.Connection, tenant_id: UUID, learnt: Learnt) -> bool:
     before = await conn.fetchval(
-        "select fitted from fitted_models where tenant_id = $1 and model = $2", tenant_id, slug
+        "select fitted from fitted_models where tenant_id = $1 and model = $2", tenant_id, learnt.slug
     )
     await conn.execute(
         "insert into fitted_models as f (tenant_id, model, fitted, problem) values ($1, $2, $3, $4) "
         "on conflict (tenant_id, model) do update set fitted = coalesce(excluded.fitted, f.fitted), "
         "problem = excluded.problem, fitted_at = now()",
-        tenant_id, slug, None if fitted is None else dict(fitted), problem,
+        tenant_id, learnt.slug, None if learnt.fitted is None else dict(learnt.fitted), learnt.problem,
     )  # fmt: skip
-    return fitted is not None and fitted != before
+    return learnt.fitted is not None and learnt.fitted != before

@@ -2,7 +2,7 @@
 
 Each batch of purchases is a transaction: a report sees a purchase before or after, never between, so that it always adds up. Only
 what differs is written; a worker that dies costs the batches under way, and whoever goes on finds the rest done. A run that finds
-a newer one under way leaves the rest to it.
+a newer one of all its models under way leaves the rest to it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ _OF_BATCH = """
     set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
     set local synchronous_commit = off"""
 _START = """
-    insert into recredit_runs (tenant_id, id, total) select $1, $2, count(*) from purchases where tenant_id = $1
+    insert into recredit_runs (tenant_id, id, models, total) select $1, $2, $3, count(*) from purchases where tenant_id = $1
     on conflict (tenant_id, id) do update set processed = 0, total = excluded.total"""
 _FORGET = "delete from recredit_runs where tenant_id = $1 and finished_at < now() - make_interval(days => $2)"
 _IS_OLD = """
     select exists (
         select 1 from recredit_runs mine join recredit_runs r on r.tenant_id = $1 and r.id <> $2
             and r.status = 'running' and (r.started_at, r.id) > (mine.started_at, mine.id)
+            and (r.models is null or mine.models <@ r.models)
         where mine.tenant_id = $1 and mine.id = $2
     )"""
 _PAGE = """
@@ -52,7 +53,7 @@ _FINISH = """
 
 @dataclass(slots=True)
 class Recompute:
-    """One run; ``models`` are the installation's."""
+    """One run, of the models that its task names or of all; ``models`` are the installation's."""
 
     models: Mapping[str, AttributionModel]
     run: TaskRun
@@ -62,7 +63,7 @@ class Recompute:
         """Bring every credit up to date; raises LeaseLost."""
         async with self.run.step() as conn:
             await conn.execute(_FORGET, self._tenant_id, KEPT_DAYS)
-            await conn.execute(_START, self._tenant_id, self.run.task.id)
+            await conn.execute(_START, self._tenant_id, self.run.task.id, self.run.task.payload.get("models"))
         try:
             async with asyncio.TaskGroup() as lanes:
                 for number in range(LANES):
@@ -90,10 +91,16 @@ class Recompute:
             return None
         rows = await conn.fetch(_PAGE, self._tenant_id, after, LANES, lane, BATCH)
         ids = [row["id"] for row in rows]
-        changed = await credit_again(conn, self._tenant_id, ids, self.models)
+        changed = await credit_again(conn, self._tenant_id, ids, self._asked)
         await announce(conn, self._tenant_id, sorted(changed))
         await conn.execute(_PROGRESS, self._tenant_id, self.run.task.id, len(ids), len(changed))
         return ids[-1] if len(ids) == BATCH else None
+
+    @property
+    def _asked(self) -> Mapping[str, AttributionModel]:
+        """The models of this run: those that its task names, of which some may be gone by now; without any, all."""
+        named = self.run.task.payload.get("models", self.models)
+        return {slug: model for slug, model in self.models.items() if slug in named}
 
     @property
     def _tenant_id(self) -> UUID:

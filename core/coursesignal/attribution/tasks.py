@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
 
-from coursesignal.attribution.fitting import journeys_of, learn, learnable
+from coursesignal.attribution.fitting import journeys_of, keep, learn, learnable
 from coursesignal.attribution.recompute import Recompute
 from coursesignal.attribution.service import credit, purchases_of
 from coursesignal.commerce.matching import match
@@ -48,10 +48,11 @@ async def _recredit(models: Models, run: TaskRun) -> None:
 
 
 async def _learn(models: Models, run: TaskRun) -> None:
-    """Have the learning models learn from the tenant's journeys; what is new credits the history again."""
+    """Have the learning models learn from the tenant's journeys; those that know something new credit the history again."""
     tenant_id = run.task.tenant_id
     async with run.db.tenant(tenant_id) as conn:
         journeys = await journeys_of(conn, tenant_id)
+    learnt = await learn(learnable(models), journeys)
     async with run.effects() as conn:
-        if await learn(conn, tenant_id, learnable(models), journeys):
-            await enqueue(conn, tenant_id, "core.recredit", {})
+        if changed := await keep(conn, tenant_id, learnt):
+            await enqueue(conn, tenant_id, "core.recredit", {"models": changed})

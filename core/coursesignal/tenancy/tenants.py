@@ -33,9 +33,13 @@ INSERT = """
     insert into tenants (id, slug, name, agency_id, time_zone, currency) values ($1, $2, $3, $4, $5, $6)
     on conflict (slug) do nothing returning slug
 """
-CREDITED_BY = (
-    "lookback_days", "half_life_days", "first_share", "last_share", "w_first_share", "w_opt_in_share", "w_last_share",
-)  # fmt: skip
+POSITION_BASED, W_SHAPED = ("position_based",), ("w_shaped",)
+CREDITED_BY: Mapping[str, Sequence[str] | None] = {
+    "lookback_days": None, "half_life_days": ("time_decay",),
+    "first_share": POSITION_BASED, "last_share": POSITION_BASED,
+    "w_first_share": W_SHAPED, "w_opt_in_share": W_SHAPED, "w_last_share": W_SHAPED,
+}  # fmt: skip
+"""What models credit by, with the models that do; None: all of them."""
 MAX_LOOKBACK_DAYS, LIFETIME_DAYS = 3650, 36_500
 SHARES = (("first_share", "last_share"), ("w_first_share", "w_opt_in_share", "w_last_share"))
 """Of one model each: together at most 1."""
@@ -141,9 +145,11 @@ async def change(
     assert before is not None
     _check_shares(changes, before)
     await _update(conn, tenant_id, changes)
-    if any(name in changes and changes[name] != before[name] for name in CREDITED_BY):
-        await enqueue(conn, tenant_id, "core.recredit", {})
-    if "time_zone" in changes and changes["time_zone"] != before["time_zone"]:  # other days than those that were counted
+    if concerned := [CREDITED_BY[name] for name in CREDITED_BY if name in changes and changes[name] != before[name]]:
+        await enqueue(conn, tenant_id, "core.recredit", _of_models(concerned))
+    if (
+        "time_zone" in changes and changes["time_zone"] != before["time_zone"]
+    ):  # other days than those that were counted
         await stale.mark_all(conn, tenant_id, "visits")
         await stale.mark_all(conn, tenant_id, "money")
     detail = {name: {"from": before[name], "to": value} for name, value in changes.items() if before[name] != value}
@@ -173,6 +179,12 @@ def _check_change(wanted: TenantChange, models: Collection[str]) -> None:
         errors.append(FieldError("lookbackDays", text))
     if errors:
         raise Invalid(errors=errors)
+
+
+def _of_models(concerned: Sequence[Sequence[str] | None]) -> Mapping[str, Any]:
+    """What a recompute is told: the models it is about, unless it is about all."""
+    named = [slug for models in concerned if models is not None for slug in models]
+    return {} if None in concerned else {"models": sorted({*named})}
 
 
 def _check_shares(changes: Mapping[str, Any], before: Mapping[str, Any]) -> None:
