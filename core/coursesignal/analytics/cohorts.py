@@ -9,10 +9,10 @@ from typing import Any
 
 from coursesignal.analytics.buyers import FIRSTS, FOLLOWED, MONEY, OF_ORIGIN, ORIGINS
 from coursesignal.analytics.figures import per, percent
-from coursesignal.analytics.insight_schemas import CohortCell, CohortReport, CohortRow
 from coursesignal.analytics.months import instants, months
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
+from coursesignal.reports import CohortCell, CohortReport, CohortRow
 
 # Months by the very instants that the tenant's zone gives them; a refund told for before the first purchase counts in its month.
 _COHORTS = """

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from coursesignal.analytics.figures import percent
 from coursesignal.analytics.reading import Reading
-from coursesignal.analytics.schemas import ModelComparison, ModelComparisonRow
 from coursesignal.plugin import AttributionModel
+from coursesignal.reports import ModelComparison, ModelComparisonRow
 
 By = Literal["source", "channel"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from coursesignal.analytics.behaviour_schemas import ContentReport, ContentRow, ContentTotals, MoneySum
 from coursesignal.analytics.buyers import STUDENT
 from coursesignal.analytics.figures import per, percent
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import SALES
 from coursesignal.analytics.visitors import count_visitors
+from coursesignal.reports import ContentReport, ContentRow, ContentTotals, MoneySum
 
 By = Literal["landing", "campaign", "content", "referrer"]
 

@@ -6,19 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from coursesignal.analytics.behaviour_schemas import (
-    CoverageExample,
-    CoverageReport,
-    CoverageRow,
-    CoverageStatus,
-    CoverageSum,
-)
 from coursesignal.analytics.coverage_reasons import EXPLANATIONS, NEXT_STEPS, PROBABLE, PROBABLE_STEP, Reason
 from coursesignal.analytics.figures import percent
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import SALES
 from coursesignal.attribution.paths import CLOSES_AT
+from coursesignal.reports import CoverageExample, CoverageReport, CoverageRow, CoverageStatus, CoverageSum
 
 EXAMPLES = 5
 STATUSES: tuple[CoverageStatus, ...] = ("matched", "probable", "unmatched")

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from coursesignal.analytics.behaviour_schemas import FunnelReport, FunnelRow, FunnelSteps
 from coursesignal.analytics.figures import percent
 from coursesignal.analytics.reading import Reading
 from coursesignal.attribution.paths import CLOSES_AT
+from coursesignal.reports import FunnelReport, FunnelRow, FunnelSteps
 
 By = Literal["source", "channel"]
 

@@ -11,10 +11,11 @@ import msgspec
 
 from coursesignal.analytics.figures import percent
 from coursesignal.analytics.flatten import Cell
-from coursesignal.analytics.goal_schemas import GoalOut, GoalReport, GoalRow, GoalSource
+from coursesignal.analytics.goal_schemas import GoalOut
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.visitors import Audience, audience_by_source, count_visitors
 from coursesignal.errors import NotFound
+from coursesignal.reports import GoalReport, GoalRow, GoalSource
 
 FOREVER_DAYS = 36_500
 

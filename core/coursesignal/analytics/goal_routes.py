@@ -12,11 +12,12 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from coursesignal.analytics import goal_report, goals
 from coursesignal.analytics.asking import Ask, report_router
-from coursesignal.analytics.goal_schemas import GoalChange, GoalIn, GoalOut, GoalReport
+from coursesignal.analytics.goal_schemas import GoalChange, GoalIn, GoalOut
 from coursesignal.auth.access import tenant as of_tenant
 from coursesignal.auth.callers import Caller
 from coursesignal.db.engine import Database
 from coursesignal.plugin import Tenant
+from coursesignal.reports import GoalReport
 
 WRITES = of_tenant("member", scope="tenant:write")
 

@@ -9,10 +9,11 @@ from uuid import UUID
 import asyncpg
 from msgspec import UNSET
 
-from coursesignal.analytics.goal_schemas import GoalChange, GoalIn, GoalKind, GoalOut
+from coursesignal.analytics.goal_schemas import GoalChange, GoalIn, GoalOut
 from coursesignal.auth.callers import Caller
 from coursesignal.errors import Conflict, FieldError, Invalid, NotFound
 from coursesignal.jobs.outbox import enqueue
+from coursesignal.reports import GoalKind
 from coursesignal.tenancy import audit
 from coursesignal.tracking.goals import JOB
 

@@ -11,11 +11,19 @@ from litestar.params import QueryParameter
 
 from coursesignal.analytics import cohorts, content, coverage, funnel, journeys, lifetime, returning, students
 from coursesignal.analytics.asking import Ask, report_router
-from coursesignal.analytics.behaviour_schemas import ContentReport, CoverageReport, FunnelReport, JourneysReport
-from coursesignal.analytics.insight_schemas import CohortReport, LifetimeReport, NewReturningReport, StudentsReport
 from coursesignal.analytics.months import Interval, fitting
 from coursesignal.analytics.purchases import check_limit
 from coursesignal.analytics.reading import chosen
+from coursesignal.reports import (
+    CohortReport,
+    ContentReport,
+    CoverageReport,
+    FunnelReport,
+    JourneysReport,
+    LifetimeReport,
+    NewReturningReport,
+    StudentsReport,
+)
 
 LimitParam = Annotated[int, QueryParameter(description="1 to 200.")]
 CursorParam = Annotated[str, QueryParameter(description="nextCursor of the page before.")]

@@ -7,15 +7,9 @@ from decimal import Decimal
 
 import msgspec
 
-from coursesignal.analytics.behaviour_schemas import (
-    ContentReport,
-    CoverageReport,
-    JourneysReport,
-    MoneySum,
-    PurchaseSum,
-)
 from coursesignal.analytics.flatten import UNATTRIBUTED, Cell
 from coursesignal.currency import decimal_amount
+from coursesignal.reports import ContentReport, CoverageReport, JourneysReport, MoneySum, PurchaseSum
 
 Table = list[Sequence[Cell]]
 

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from coursesignal.analytics.behaviour_schemas import (
-    JourneyBucket,
-    JourneyLengths,
-    JourneyPath,
-    JourneysReport,
-    PurchaseSum,
-    TouchCount,
-)
 from coursesignal.analytics.buyers import MONEY
 from coursesignal.analytics.figures import percent
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
+from coursesignal.reports import JourneyBucket, JourneyLengths, JourneyPath, JourneysReport, PurchaseSum, TouchCount
 
 By = Literal["channel", "source", "campaign"]
 WHOLE_PATH_MODEL = "linear"

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from coursesignal.analytics.buyers import FIRSTS, FOLLOWED, MONEY, ORIGINS
 from coursesignal.analytics.figures import per, percent
-from coursesignal.analytics.insight_schemas import LifetimeAfter, LifetimeFigures, LifetimeReport, LifetimeRow
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
+from coursesignal.reports import LifetimeAfter, LifetimeFigures, LifetimeReport, LifetimeRow
 
 By = Literal["source", "channel", "campaign"]
 AGES = (30, 60, 90, 180, 365)

@@ -9,13 +9,13 @@ from litestar.di import NamedDependency
 
 from coursesignal.analytics.asking import Ask, report_router
 from coursesignal.analytics.insight_routes import LimitParam, since_ever
-from coursesignal.analytics.money_schemas import PlansReport, ProductsReport
 from coursesignal.analytics.plans import plans
 from coursesignal.analytics.products import products
 from coursesignal.analytics.purchases import check_limit
 from coursesignal.attribution.progress import RecomputeProgress, progress
 from coursesignal.db.engine import Database
 from coursesignal.plugin import Tenant
+from coursesignal.reports import PlansReport, ProductsReport
 
 
 @get("/plans", summary="Payment plans: collected, contracted, at risk", operation_id="analyticsPlans")

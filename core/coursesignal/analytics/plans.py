@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from coursesignal.analytics.money_schemas import PlanRow, PlansReport, PlanTotals, Risk, Standing
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import SALES
 from coursesignal.errors import FieldError, Invalid
+from coursesignal.reports import PlanRow, PlansReport, PlanTotals, Risk, Standing
 
 GRACE = timedelta(days=3)
 """A payment this much after its day is overdue."""

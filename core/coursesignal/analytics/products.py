@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from coursesignal.analytics.money_schemas import ProductRow, ProductSource, ProductsReport, ProductTotals
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import SALES
 from coursesignal.attribution.allocate import allocate
+from coursesignal.reports import ProductRow, ProductSource, ProductsReport, ProductTotals
 
 NOTHING_SOLD = "Nothing was sold in this period. Choose a longer one."
 _WHERE = "c.tenant_id = $1 and c.occurred_at >= $2 and c.occurred_at < $3 and c.currency = $4"

@@ -8,17 +8,11 @@ from typing import Any
 
 from coursesignal.analytics.buyers import FIRSTS, FOLLOWED, MONEY, STUDENT
 from coursesignal.analytics.figures import per, percent
-from coursesignal.analytics.insight_schemas import (
-    Buyers,
-    BuyersOfInterval,
-    BuyersOfSource,
-    NewAndReturning,
-    NewReturningReport,
-)
 from coursesignal.analytics.months import Interval, instants, intervals
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import SALES
+from coursesignal.reports import Buyers, BuyersOfInterval, BuyersOfSource, NewAndReturning, NewReturningReport
 
 # Money is first summed per purchase and then counted, as everywhere.
 _SUMS = """

@@ -20,7 +20,7 @@ from coursesignal.analytics.exportable import EXPORTABLE, Query, exportable
 from coursesignal.analytics.ledger import Row, ledger
 from coursesignal.analytics.rate_routes import HANDLERS as RATES
 from coursesignal.analytics.reading import reading
-from coursesignal.analytics.schemas import Ledger, ModelComparison, ModelInfo, Reconciliation
+from coursesignal.analytics.schemas import Ledger, ModelInfo, Reconciliation
 from coursesignal.analytics.segment_routes import HANDLERS as SEGMENTS
 from coursesignal.analytics.visit_schemas import By, DailyVisits
 from coursesignal.db.engine import Database
@@ -29,6 +29,7 @@ from coursesignal.plugin import Exporter, Tenant
 from coursesignal.reports import (
     DailyReport,
     DrilldownReport,
+    ModelComparison,
     PurchaseDetail,
     RecentPurchases,
     SourcesReport,

@@ -9,7 +9,7 @@ from coursesignal.analytics.claims import CLAIMED
 from coursesignal.analytics.figures import Sales, percent
 from coursesignal.analytics.reading import Reading
 from coursesignal.analytics.sales import SALES, Sold, credited, sold_by_currency
-from coursesignal.analytics.self_reported_schemas import ClaimKinds, SelfReportedReport, SelfReportedRow
+from coursesignal.reports import ClaimKinds, SelfReportedReport, SelfReportedRow
 
 # A purchase counts in the period its money moved in, as in every other report. The empty source stands for all together.
 _REPORT = f"""

@@ -11,19 +11,14 @@ from litestar.params import JSONBody
 from coursesignal.analytics import coupon_sources
 from coursesignal.analytics.asking import Ask, report_router
 from coursesignal.analytics.self_reported import self_reported
-from coursesignal.analytics.self_reported_schemas import (
-    ClaimIn,
-    ClaimTaken,
-    CouponSources,
-    CouponSourcesIn,
-    SelfReportedReport,
-)
+from coursesignal.analytics.self_reported_schemas import ClaimIn, ClaimTaken, CouponSources, CouponSourcesIn
 from coursesignal.auth.access import tenant as of_tenant
 from coursesignal.auth.callers import Caller
 from coursesignal.db.engine import Database
 from coursesignal.errors import FieldError, Invalid
 from coursesignal.identity.emails import email_key
 from coursesignal.plugin import Tenant
+from coursesignal.reports import SelfReportedReport
 from coursesignal.tracking.claims import record_claim, source_of
 
 ERASED = "The data of this person was erased; nothing about them is kept."

@@ -11,12 +11,12 @@ import msgspec
 
 from coursesignal.analytics.buyers import FIRSTS, MONEY, OF_ORIGIN, ORIGINS
 from coursesignal.analytics.figures import per
-from coursesignal.analytics.insight_schemas import FirstTouch, StudentRow, StudentsReport, StudentTotals
 from coursesignal.analytics.other_currencies import other_currencies
 from coursesignal.analytics.purchases import check_limit
 from coursesignal.analytics.reading import Reading
 from coursesignal.attribution.paths import CLOSES_AT
 from coursesignal.errors import FieldError, Invalid
+from coursesignal.reports import FirstTouch, StudentRow, StudentsReport, StudentTotals
 
 Sort = Literal["lastPurchase", "firstPurchase", "lifetimeValue", "purchases"]
 Order = Literal["desc", "asc"]

@@ -5,19 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from uuid import UUID
 
-import msgspec
-
-from coursesignal.reports import CurrencyTotal, Report
-
-
-class Insight(Report, frozen=True, kw_only=True):
-    """What every one of these reports begins with; ``hint`` says in words why there is nothing to see, when there is nothing."""
-
-    from_: date = msgspec.field(name="from")
-    to: date
-    currency: str
-    model: str
-    hint: str | None
+from coursesignal.reports.base import CurrencyTotal, Insight, Report
 
 
 class FirstTouch(Report, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from coursesignal.reports import Report
+from coursesignal.reports.base import Report
 
 Standing = Literal["completed", "active", "at_risk", "unknown"]
 """``unknown``: the platform does not say how much is to be paid in all."""

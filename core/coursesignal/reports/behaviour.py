@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from coursesignal.analytics.insight_schemas import Insight
-from coursesignal.reports import CurrencyTotal, Report
+from coursesignal.reports.base import CurrencyTotal, Insight, Report
 
 
 class FunnelSteps(Report, frozen=True, kw_only=True):
