@@ -24,7 +24,7 @@ from coursesignal.db.locks import lock_ledger
 from coursesignal.events import Event, PurchaseRecorded, PurchaseRefunded
 from coursesignal.groups import Groups
 from coursesignal.identity.service import Identified, Sighting, find_people, identify_visitors
-from coursesignal.jobs.outbox import publish
+from coursesignal.jobs.outbox import publish_all
 from coursesignal.plugin import Charge, Contact, PlatformEvent, RefundTotal
 
 CARRIED_TO_CHECKOUT = "carried to checkout"
@@ -94,17 +94,18 @@ class _Booking:
         for key, purchase_id in known.items():
             groups.unite((key, purchase_id))
         purchase_of: dict[str, UUID] = {}
+        opened: list[UUID] = []
         for members in groups.members().values():
-            purchase_id = await self._one_purchase(sorted(one for one in members if isinstance(one, UUID)))
+            found = sorted(one for one in members if isinstance(one, UUID))
+            purchase_id = await self._one_purchase(found) if found else uuid7()
+            opened += [] if found else [purchase_id]
             purchase_of |= {one: purchase_id for one in members if isinstance(one, str)}
+        await store.open_purchases(self.conn, self.tenant_id, self.connection_id, self.platform, opened)
         await store.keep_keys(self.conn, self.tenant_id, self.connection_id, purchase_of)
         return [purchase_of[of_event[0]] for of_event in keys]
 
     async def _one_purchase(self, known: Sequence[UUID]) -> UUID:
-        if not known:
-            purchase_id = uuid7()
-            await store.open_purchase(self.conn, self.tenant_id, self.connection_id, self.platform, purchase_id)
-            return purchase_id
+        """The purchase that takes over the others."""
         if len(known) > 1:
             await self._keep_announced(known)
             await store.absorb(self.conn, self.tenant_id, known[1:], known[0])
@@ -148,8 +149,9 @@ class _Booking:
         money = await store.money_of(self.conn, self.tenant_id, ids)
         folded = {of: fold(said[of], money.get(of, {}).values()) for of in ids}
         buyers = await self._buyers(said)
-        for purchase_id, purchase in folded.items():
-            await store.keep_purchase(self.conn, self.tenant_id, purchase_id, purchase, buyers.get(purchase_id))
+        await store.keep_purchases(
+            self.conn, self.tenant_id, [(of, purchase, buyers.get(of)) for of, purchase in folded.items()]
+        )
         return {of: (folded[of], before[of]) for of in ids}
 
     async def _buyers(self, said: Mapping[UUID, Sequence[Facts]]) -> Mapping[UUID, UUID | None]:
@@ -185,28 +187,24 @@ class _Booking:
     async def announce(self, folded: Mapping[UUID, tuple[Folded, int]], new: Sequence[tuple[UUID, Money]]) -> None:
         """Publish first money and refunds; a refund that is told before its sale waits for it."""
         recorded = [of for of, (purchase, before) in folded.items() if purchase.charged_minor > 0 and before == 0]
-        for purchase_id in recorded:
-            await self._publish_recorded(purchase_id, folded[purchase_id][0])
+        events: list[Event] = [self._recorded(of, folded[of][0]) for of in recorded]
         waiting = await store.money_of(self.conn, self.tenant_id, recorded)
         refunds = [(of, one) for of, charges in waiting.items() for one in charges.values()]
         refunds += [(of, one) for of, one in new if of not in recorded and folded[of][1] > 0]
-        for purchase_id, money in refunds:
-            if money.kind in AGAINST:
-                await self._publish_refunded(purchase_id, money)
+        events += [self._refunded(of, money) for of, money in refunds if money.kind in AGAINST]
+        await publish_all(self.conn, events)
 
-    async def _publish_refunded(self, purchase_id: UUID, money: Money) -> None:
-        event = PurchaseRefunded(
+    def _refunded(self, purchase_id: UUID, money: Money) -> PurchaseRefunded:
+        return PurchaseRefunded(
             id=uuid7(), tenant_id=self.tenant_id, occurred_at=money.occurred_at, purchase_id=purchase_id,
             amount_minor=-money.amount_minor, currency=money.currency,
         )  # fmt: skip
-        await publish(self.conn, event)
 
-    async def _publish_recorded(self, purchase_id: UUID, purchase: Folded) -> None:
-        event: Event = PurchaseRecorded(
+    def _recorded(self, purchase_id: UUID, purchase: Folded) -> PurchaseRecorded:
+        return PurchaseRecorded(
             id=uuid7(), tenant_id=self.tenant_id, occurred_at=purchase.purchased_at, purchase_id=purchase_id,
             amount_minor=purchase.charged_minor, currency=purchase.currency,
         )  # fmt: skip
-        await publish(self.conn, event)
 
 
 def _with_steps(money: Mapping[str, Money]) -> Sequence[Money]:

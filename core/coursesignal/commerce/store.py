@@ -49,14 +49,16 @@ async def purchases_by_key(
     return {row["key"]: row["purchase_id"] for row in rows}
 
 
-async def open_purchase(
-    conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID, platform: str, purchase_id: UUID
+async def open_purchases(
+    conn: asyncpg.Connection, tenant_id: UUID, connection_id: UUID, platform: str, purchase_ids: Collection[UUID]
 ) -> None:
-    """Make room for a purchase that nothing is known of yet."""
-    await conn.execute(
-        "insert into purchases (tenant_id, id, connection_id, platform, purchased_at) values ($1, $2, $3, $4, now())",
-        tenant_id, purchase_id, connection_id, platform,
-    )  # fmt: skip
+    """Make room for purchases that nothing is known of yet."""
+    if purchase_ids:
+        await conn.execute(
+            "insert into purchases (tenant_id, id, connection_id, platform, purchased_at) "
+            "select $1, unnest($2::uuid[]), $3, $4, now()",
+            tenant_id, list(purchase_ids), connection_id, platform,
+        )  # fmt: skip
 
 
 async def absorb(conn: asyncpg.Connection, tenant_id: UUID, losers: Sequence[UUID], winner: UUID) -> None:
@@ -160,25 +162,31 @@ async def forget_money(
         )  # fmt: skip
 
 
-async def keep_purchase(
-    conn: asyncpg.Connection, tenant_id: UUID, purchase_id: UUID, folded: Folded, person_id: UUID | None
+async def keep_purchases(
+    conn: asyncpg.Connection, tenant_id: UUID, purchases: Sequence[tuple[UUID, Folded, UUID | None]]
 ) -> None:
-    """Write a purchase and its items as they are now."""
-    await conn.execute(
+    """Write purchases, of these people, and their items as they are now."""
+    await conn.executemany(
         _KEEP_PURCHASE,
-        tenant_id, purchase_id, folded.currency, folded.purchased_at, folded.charged_minor, folded.refunded_minor,
-        folded.paid_charges, folded.product, folded.contact.email, folded.hints, folded.cancelled_at,
-        folded.gift_recipient, person_id, folded.plan.payments, folded.plan.total_minor, folded.plan.next_due_at,
-        folded.plan.failed_at,
+        [
+            (
+                tenant_id, of, folded.currency, folded.purchased_at, folded.charged_minor, folded.refunded_minor,
+                folded.paid_charges, folded.product, folded.contact.email, folded.hints, folded.cancelled_at,
+                folded.gift_recipient, person_id, folded.plan.payments, folded.plan.total_minor,
+                folded.plan.next_due_at, folded.plan.failed_at,
+            )
+            for of, folded, person_id in purchases
+        ],
     )  # fmt: skip
-    await conn.execute(
+    await conn.executemany(
         "delete from purchase_items where tenant_id = $1 and purchase_id = $2 and external_id <> all($3)",
-        tenant_id, purchase_id, [item.external_id for item in folded.items],
-    )  # fmt: skip
+        [(tenant_id, of, [item.external_id for item in folded.items]) for of, folded, _ in purchases],
+    )
     await conn.executemany(
         _KEEP_ITEM,
         [
-            (tenant_id, purchase_id, item.external_id, item.title, item.quantity, item.amount_minor)
+            (tenant_id, of, item.external_id, item.title, item.quantity, item.amount_minor)
+            for of, folded, _ in purchases
             for item in folded.items
         ],
     )

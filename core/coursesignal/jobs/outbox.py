@@ -99,3 +99,24 @@ async def settle(conn: asyncpg.Connection, tenant_id: UUID, keys: Sequence[str])
         """,
         tenant_id, list(keys),
     )  # fmt: skip
+
+
+async def take_events(
+    conn: asyncpg.Connection, tenant_id: UUID, besides: UUID, how_many: int = 200
+) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    """Events that wait beside the one being fanned out, marked done: name and payload, for the caller to fan out as well.
+
+    One whose task runs at this moment, or that failed before, is left to its own task.
+    """
+    rows = await conn.fetch(
+        """
+        update outbox set status = 'done', done_at = clock_timestamp(), lease_token = null, lease_until = null
+        where tenant_id = $1 and id in (
+            select id from outbox where tenant_id = $1 and kind = 'event' and status = 'pending' and id <> $2
+                and last_error is null order by run_at limit $3 for update skip locked
+        )
+        returning name, payload, run_at
+        """,
+        tenant_id, besides, how_many,
+    )  # fmt: skip
+    return [(row["name"], row["payload"]) for row in sorted(rows, key=lambda row: row["run_at"])]

@@ -43,14 +43,18 @@ def handlers(host: Host) -> dict[str, Handler]:
 
 
 async def fan_out(host: Host, run: TaskRun) -> None:
-    """Put one hook task on record for each plugin that listens and that the tenant has on; the same event twice is no more."""
+    """Put one hook task on record for each plugin that listens and that the tenant has on; the same event twice is no more.
+
+    Whoever's turn it is does it for the events that wait beside its own: a sync tells of thousands.
+    """
     task = run.task
     async with run.effects() as conn:
         enabled = await enabled_plugins(conn, task.tenant_id, host.registry)
-        for slug in host.registry.subscribers(task.name):
-            if slug in enabled:
-                key = f"{task.payload['id']}:{slug}"
-                await outbox.put(conn, task.tenant_id, "hook", task.name, task.payload, plugin=slug, key=key)
+        for name, payload in [(task.name, task.payload), *await outbox.take_events(conn, task.tenant_id, task.id)]:
+            for slug in host.registry.subscribers(name):
+                if slug in enabled:
+                    key = f"{payload['id']}:{slug}"
+                    await outbox.put(conn, task.tenant_id, "hook", name, payload, plugin=slug, key=key)
 
 
 async def run_hook(host: Host, run: TaskRun) -> None:
