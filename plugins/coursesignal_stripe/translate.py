@@ -71,20 +71,25 @@ def charge_refunded(charge: Charge, told_at: datetime) -> Sequence[PlatformEvent
         *charge_events(charge),
         *(one for refund in (listed.data if listed else ()) for one in of_charge(refund, charge)),
     ]
-    if charge.captured and charge.amount_refunded and (listed is None or listed.has_more or not listed.data):
-        events.append(_in_all(charge, told_at))
+    if listed is None or listed.has_more or not listed.data:
+        events += _in_all(charge, told_at)
     return events
 
 
-def _in_all(charge: Charge, told_at: datetime) -> RefundTotal:
+def _in_all(charge: Charge, told_at: datetime) -> Sequence[PlatformEvent]:
+    """How much of a charge went back, unless the sum may hold what was let go of and never captured."""
     currency = currency_of(charge.currency)
-    return RefundTotal(
-        charge_external_id=money_id(charge.payment_intent, charge.id) or charge.id,
-        total_minor=minor(charge.amount_refunded, currency),
-        currency=currency,
-        occurred_at=told_at,
-        purchase_keys=_keys(charge.payment_intent, charge.id),
-    )
+    if not charge.captured or not charge.amount_refunded or charge.amount_captured not in (None, charge.amount):
+        return []
+    return [
+        RefundTotal(
+            charge_external_id=money_id(charge.payment_intent, charge.id) or charge.id,
+            total_minor=minor(charge.amount_refunded, currency),
+            currency=currency,
+            occurred_at=told_at,
+            purchase_keys=_keys(charge.payment_intent, charge.id),
+        )
+    ]
 
 
 def of_charge(refund: Refund, charge: Charge) -> Sequence[PlatformEvent]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from coursesignal.plugin import Charge, Connector, Contact, Item, PlatformEvent,
 from coursesignal.testing.contracts import ConnectorContract
 from coursesignal_kajabi.connector import KajabiConnector
 from coursesignal_kajabi.settings import KajabiCredentials
+from coursesignal_stripe.connector import StripeConnector
+from coursesignal_stripe.settings import StripeCredentials
 from coursesignal_teachable.connector import TeachableConnector
 from coursesignal_teachable.settings import TeachableCredentials
 
@@ -79,5 +84,35 @@ class TestTeachable(ConnectorContract):
                 purchase_keys=("transaction:71001", "sale:60001"),
                 contact=Contact(email="pat@example.test", external_id="user:501", name="Pat Example"),
                 items=(Item(external_id="88", title="Full price"),),
+            )
+        ]
+
+
+class TestStripe(ConnectorContract):
+    @pytest.fixture
+    def connector(self) -> Connector[Any]:
+        return StripeConnector()
+
+    @pytest.fixture
+    def credentials(self) -> Settings:
+        return StripeCredentials(api_key="rk_live_key", signing_secret="whsec_contract")
+
+    @pytest.fixture
+    def signed(self) -> WebhookRequest:
+        request, at = recorded("stripe/charge_succeeded.json"), int(RECEIVED.timestamp())
+        made = hmac.new(b"whsec_contract", f"{at}.".encode() + request.body, hashlib.sha256).hexdigest()
+        return replace(request, headers={**request.headers, "stripe-signature": f"t={at},v1={made}"})
+
+    @pytest.fixture
+    def expected(self) -> Sequence[PlatformEvent]:
+        return [
+            Charge(
+                external_id="pi_9001",
+                kind="sale",
+                amount_minor=19_900,
+                currency="USD",
+                occurred_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+                purchase_keys=("pi_9001", "ch_9001"),
+                contact=Contact(email="pat@example.test", external_id="cus_501", name="Pat Example"),
             )
         ]
