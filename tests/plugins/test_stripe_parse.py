@@ -1,6 +1,6 @@
 """What each documented Stripe payload means. The bodies are in ``payloads/stripe``: invented values in the documented shapes.
 
-"Class" is the resource class of stripe-python 15.3.1, Stripe's own description of its objects; "reference" is docs.stripe.com/api.
+"Class" is a resource class of stripe-python 15.3.1, Stripe's own description of its objects; "reference" is docs.stripe.com/api.
 """
 
 from __future__ import annotations
@@ -325,8 +325,8 @@ def test_metadata_of_a_payment_carries_the_visitor_too(metadata: dict[str, str])
 
 
 @pytest.mark.parametrize("fields", [
-    {"amount": -5}, {"amount": "5"}, {"amount": 1.5}, {"amount": 2**60}, {"currency": "euros"}, {"created": 1e99}, {"created": -1},
-    {"id": ""}, {"id": None}, {"payment_intent": 7}, {"metadata": "none"},
+    {"amount": -5}, {"amount": "5"}, {"amount": 1.5}, {"amount": 2**60}, {"currency": "euros"}, {"created": 1e99},
+    {"created": -1}, {"id": ""}, {"id": None}, {"payment_intent": 7}, {"metadata": "none"},
 ])  # fmt: skip
 def test_a_body_that_cannot_be_understood_is_refused_to_be_kept_in_quarantine(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
