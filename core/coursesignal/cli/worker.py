@@ -10,6 +10,7 @@ import signal
 import click
 
 from coursesignal.analytics.rollup_tasks import crons as rollup_crons
+from coursesignal.connections.schedule import crons as connection_crons
 from coursesignal.jobs.running import LEASE_S
 from coursesignal.jobs.upkeep import core_crons
 from coursesignal.jobs.worker import Worker
@@ -57,6 +58,7 @@ def worker_of(runtime: Runtime) -> Worker:
             *core_crons(runtime.database, runtime.registry.models),
             *rollup_crons(runtime.database),
             *privacy_crons(runtime.database),
+            *connection_crons(runtime.database, runtime.registry.connectors),
             *crons_of(runtime),
         ),
         lease_s=TESTING_LEASE_S if runtime.settings.testing else LEASE_S,
