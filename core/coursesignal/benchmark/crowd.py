@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from coursesignal.analytics.counting import refresh
 from coursesignal.benchmark.history import Size, credit_all, superuser, vacuum, write_events, write_people
 from coursesignal.benchmark.place import BenchTenant, add_tenant, find_tenant
+from coursesignal.db.stale import mark_all
 from coursesignal.errors import ConfigurationError
 from coursesignal.runtime import Runtime
 
@@ -62,8 +64,9 @@ async def load_crowd(runtime: Runtime, tenants: int, events: int, tell: Tell) ->
     await vacuum(runtime)
     for rank, tenant in enumerate(found):
         if rank % 100 == 0:
-            tell(f"credits of tenant {rank + 1} of {len(found)} …")
+            tell(f"credits and days of tenant {rank + 1} of {len(found)} …")
         await credit_all(runtime, tenant)
+        await _count_days(runtime, tenant)
     await vacuum(runtime)
     return Crowd(found)
 
@@ -77,6 +80,14 @@ async def _write_some(runtime: Runtime, work: Iterator[tuple[BenchTenant, int]],
                 tell(f"tenant {rank} of {number}: {events:,} events …")
             await write_events(conn, tenant, size, now)
             await write_people(conn, tenant, size, now)
+
+
+async def _count_days(runtime: Runtime, tenant: BenchTenant) -> None:
+    """What the worker does every ten minutes with what changed."""
+    async with runtime.database.tenant(tenant.id) as conn:
+        await mark_all(conn, tenant.id, "visits")
+        await mark_all(conn, tenant.id, "money")
+    await refresh(runtime.database, tenant.id)
 
 
 async def loaded_crowd(runtime: Runtime) -> Crowd:
