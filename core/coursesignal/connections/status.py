@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
 from coursesignal.connections import reconcile, records, runs, switch, trust
 from coursesignal.connections.house import House
@@ -127,7 +126,7 @@ async def detail(house: House, tenant: Tenant, connection_id: UUID) -> Connectio
                 monthly_requests=limits.monthly,
                 used_this_month=await conn.fetchval(_USED, tenant.id, connection_id) or 0,
             ),
-            changes=[msgspec.convert(dict(change), Change) for change in changes],
+            changes=[Change(**change) for change in changes],
         )
 
 
