@@ -88,9 +88,11 @@ STREAMS: Mapping[str, Stream] = {
         "Invoices",
         _invoice,
         {"status": "paid", "expand[]": "data.payments"},
-        reach=timedelta(days=90),
+        reach=timedelta(days=30),
     ),
-    "refunds": Stream("/v1/refunds", Refund, "Charges and Refunds", _refund),
+    "refunds": Stream(
+        "/v1/refunds", Refund, "Charges and Refunds", _refund, reach=timedelta(days=35)
+    ),  # may fail as late
     "disputes": Stream("/v1/disputes", Dispute, "Disputes", _dispute, reach=timedelta(days=120)),
     "cancellations": Stream("/v1/events", Event, "Events", _cancellation, {"type": "customer.subscription.deleted"}),
 }

@@ -161,8 +161,8 @@ async def test_only_what_moved_since_is_asked_for(http: httpx.AsyncClient, strip
 async def test_a_bill_paid_late_is_found_though_it_was_made_long_ago(
     http: httpx.AsyncClient, stripe: FakeStripe
 ) -> None:
-    stripe.sell("late@example.com", 1_000, recurring=True, at=MONTH_AGO - timedelta(days=40))
-    stripe.sell("older@example.com", 2_000, recurring=True, at=MONTH_AGO - timedelta(days=50))
+    stripe.sell("late@example.com", 1_000, recurring=True, at=MONTH_AGO - timedelta(days=20))
+    stripe.sell("older@example.com", 2_000, recurring=True, at=MONTH_AGO - timedelta(days=25))
     (late, _) = stripe.lists["/v1/invoices"].values()
     late["status_transitions"]["paid_at"] = int(NOW.timestamp())
     keys = {one.purchase_keys[0] for one in await all_of(http, stripe, "invoices") if isinstance(one, PurchaseFacts)}
