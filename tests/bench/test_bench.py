@@ -18,6 +18,7 @@ from coursesignal.benchmark.crowd import sizes
 from coursesignal.benchmark.history import Size, write_history
 from coursesignal.benchmark.load import Target, run_load
 from coursesignal.benchmark.place import BenchTenant
+from coursesignal.benchmark.recompute import CHANGES
 from coursesignal.benchmark.reports import PATHS, PURCHASE
 from coursesignal.db.embedded import EmbeddedServer
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
@@ -82,6 +83,12 @@ def test_it_sends_traffic_with_the_pipeline_at_work_and_watches_the_backlog(prin
     assert _number(batches[1]) == pytest.approx(10 * _number(batches[0]), abs=10)
     assert re.search(r"after\s+\d+ s\s+[\d,]+ events wait", printed)
     assert re.search(r"from click to report: median \d+\.\d s", printed)
+
+
+def test_it_times_recomputes_of_all_models_and_of_one(printed: str) -> None:
+    rows = re.findall(r"(?:all models|one model|two models)\s+(\d+\.\d\d)\s+([\d,]+)\n", printed)
+    assert len(rows) == len(CHANGES), printed
+    assert all(_number(per_second) > 0 for _, per_second in rows)
 
 
 def _number(text: str) -> float:

@@ -11,7 +11,7 @@ import asyncpg
 # A credit's key as bytes, charge, model and touch: comparing a history with itself is mostly comparing these. The lateral join
 # finds each charge's credits by the primary key, whatever the planner thinks of a tenant that it has no statistics of.
 _STORED = """
-    select uuid_send(k.charge_id) || convert_to(k.model, 'UTF8') || uuid_send(k.touch_id), k.weight, k.amount_minor
+    select uuid_send(k.charge_id) || convert_to(k.model, 'UTF8') || uuid_send(k.touch_id), k.weight, k.amount_minor, k.touch_id
     from unnest($2::uuid[]) c (id) cross join lateral (
         select charge_id, model, touch_id, weight, amount_minor from credits x
         where x.tenant_id = $1 and x.charge_id = c.id and (x.model = any($3)) is true offset 0
@@ -41,19 +41,20 @@ async def write(
     Returns the charges of which any credit changed. The caller sees to it that nobody else writes them meanwhile.
     """
     rows = await conn.fetch(_STORED, tenant_id, list(charge_ids), list(models))
-    stored = {row[0]: (row[1], row[2]) for row in rows}
+    stored = {row[0]: row for row in rows}
     new, other = _compare(columns, stored)
+    charges = {one.bytes: one for one in charge_ids}
     if stored:  # what is left of it is gone
-        gone = [(UUID(bytes=key[:16]), key[16:-16].decode(), UUID(bytes=key[-16:])) for key in stored]
+        gone = [(charges[key[:16]], key[16:-16].decode(), row[3]) for key, row in stored.items()]
         await conn.execute(_DELETE, tenant_id, *(list(column) for column in zip(*gone, strict=True)))
     if other:
         await conn.execute(_UPDATE, tenant_id, *_of(columns, other))
     if new:
         await conn.execute(_INSERT, tenant_id, *_of(columns, new))
-    return {UUID(bytes=key[:16]) for key in stored} | {columns[0][n] for n in (*new, *other)}
+    return {charges[key[:16]] for key in stored} | {columns[0][n] for n in (*new, *other)}
 
 
-def _compare(columns: Sequence[Sequence[Any]], stored: dict[bytes, tuple[float, int]]) -> tuple[list[int], list[int]]:
+def _compare(columns: Sequence[Sequence[Any]], stored: dict[bytes, asyncpg.Record]) -> tuple[list[int], list[int]]:
     """Which rows are new and which have other values; takes every key that is still wanted out of ``stored``."""
     new: list[int] = []
     other: list[int] = []
@@ -63,7 +64,7 @@ def _compare(columns: Sequence[Sequence[Any]], stored: dict[bytes, tuple[float, 
         was = stored.pop(charge.bytes + encoded[model] + touch.bytes, None)
         if was is None:
             new.append(n)
-        elif was != (weights[n], amounts[n]):
+        elif was[1] != weights[n] or was[2] != amounts[n]:
             other.append(n)
     return new, other
 

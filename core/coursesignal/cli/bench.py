@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 TENANTS, EVENTS = 1000, 10_000_000
+RECOMPUTED = 10_000
+"""Purchases."""
 
 
 @click.group(invoke_without_command=True)
@@ -45,6 +47,8 @@ def command(ctx: click.Context, seconds: float, connections: int, tenants: int, 
         tenant = asyncio.run(_set_up(settings))
         measure_ingest(settings, tenant, seconds, connections)
         measure_pipeline(settings)
+        if tenants:
+            measure_recompute(settings, min(RECOMPUTED, events // 100))
     if tenants:
         with temporary_settings(load()) as settings:
             fill(settings, tenants, events)
@@ -83,6 +87,32 @@ def isolation_command() -> None:
 def traffic_command(per_second: float, batch: int, minutes: float, connections: int) -> None:
     """Send events to all tenants that `load` loaded, with a web process and a worker at work."""
     measure_traffic(_quiet(load()), per_second, batch, minutes * 60, connections)
+
+
+@command.command("recompute")
+@click.option("--purchases", default=RECOMPUTED, show_default=True)
+def recompute_command(purchases: int) -> None:
+    """Time how fast a change of settings reaches a whole history, in a temporary installation."""
+    from coursesignal.benchmark.place import temporary_settings
+
+    with temporary_settings(load()) as settings:
+        measure_recompute(settings, purchases)
+
+
+def measure_recompute(settings: Settings, purchases: int) -> None:
+    """Purchases per second that are credited again under the rule models, after one change of settings and another."""
+    from coursesignal.benchmark import place
+    from coursesignal.benchmark import recompute as bench
+    from coursesignal.runtime import Runtime
+
+    async def measure() -> None:
+        async with Runtime.opened(settings) as runtime:
+            async for timed in bench.measure_recompute(runtime, await place.add_tenant(runtime), purchases):
+                click.echo(f"{timed.change:40}{timed.seconds:10.2f}{timed.per_second:15,.0f}")
+
+    click.echo(f"\nRecompute of {purchases:,} purchases under the rule models\n")
+    click.echo(f"{'':40}{'seconds':>10}{'purchases/s':>15}")
+    asyncio.run(measure())
 
 
 def _quiet(settings: Settings) -> Settings:

@@ -145,8 +145,8 @@ async def change(
     assert before is not None
     _check_shares(changes, before)
     await _update(conn, tenant_id, changes)
-    if concerned := [CREDITED_BY[name] for name in CREDITED_BY if name in changes and changes[name] != before[name]]:
-        await enqueue(conn, tenant_id, "core.recredit", _of_models(concerned))
+    if credited_by := [name for name in CREDITED_BY if name in changes and changes[name] != before[name]]:
+        await enqueue(conn, tenant_id, "core.recredit", models_concerned(credited_by))
     if (
         "time_zone" in changes and changes["time_zone"] != before["time_zone"]
     ):  # other days than those that were counted
@@ -181,10 +181,10 @@ def _check_change(wanted: TenantChange, models: Collection[str]) -> None:
         raise Invalid(errors=errors)
 
 
-def _of_models(concerned: Sequence[Sequence[str] | None]) -> Mapping[str, Any]:
-    """What a recompute is told: the models it is about, unless it is about all."""
-    named = [slug for models in concerned if models is not None for slug in models]
-    return {} if None in concerned else {"models": sorted({*named})}
+def models_concerned(settings: Collection[str]) -> Mapping[str, Any]:
+    """What a recompute is told after these settings changed: the models that it is about, nothing when it is about all."""
+    found = [CREDITED_BY[name] for name in settings]
+    return {} if None in found else {"models": sorted({slug for models in found for slug in models or ()})}
 
 
 def _check_shares(changes: Mapping[str, Any], before: Mapping[str, Any]) -> None:
