@@ -23,12 +23,10 @@ from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import Event, PurchaseRecorded, PurchaseRefunded
 from coursesignal.groups import Groups
+from coursesignal.identity.browsers import CHECKOUT
 from coursesignal.identity.service import Identified, Sighting, find_people, identify_visitors
 from coursesignal.jobs.outbox import publish_all
 from coursesignal.plugin import Charge, Contact, PlatformEvent, RefundTotal
-
-CARRIED_TO_CHECKOUT = "carried to checkout"
-"""The evidence for a visitor whose id came with a purchase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +166,12 @@ class _Booking:
         return buyers
 
     async def tie_visitors(self, folded: Mapping[UUID, tuple[Folded, int]]) -> None:
-        """Give visitors that platforms took along to checkout to the buyer, if we saw them and they are nobody's yet.
+        """Give visitors that platforms took along to checkout to the buyer, if we saw them and they never gave an address.
 
-        The id comes from the buyer's browser: as evidence it ties that browser to an address, and never makes two people one.
+        As evidence this ties a browser to an address; it never makes two people one.
         """
         named = [
-            Identified(visitor, one.contact.email, CARRIED_TO_CHECKOUT, one.purchased_at)
+            Identified(visitor, one.contact.email, CHECKOUT, one.purchased_at)
             for one, _ in folded.values()
             if one.contact.email and (visitor := one.visitor_id) is not None
         ]

@@ -11,6 +11,10 @@ from coursesignal.groups import Groups
 
 CARRIED = "cross-domain parameter"
 """The evidence for a visitor that is known by another id of its browser."""
+CHECKOUT = "carried to checkout"
+"""The evidence for a visitor whose id came back with a purchase; a link with the id in it may have been passed on to others."""
+SECOND_HAND = (CARRIED, CHECKOUT)
+"""Evidence that gives way to an address that was given under the visitor's own id, whenever that was."""
 
 _LINKS = """
     select from_visitor_id, to_visitor_id from visitor_links where tenant_id = $1 and from_visitor_id = any($2)

@@ -25,7 +25,7 @@ from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import PeopleMerged, VisitorIdentified
 from coursesignal.identity import apart, store, tombstones
-from coursesignal.identity.browsers import CARRIED, ids_of_browsers
+from coursesignal.identity.browsers import CARRIED, SECOND_HAND, ids_of_browsers
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
 from coursesignal.jobs.outbox import enqueue, publish, publish_all
@@ -157,8 +157,8 @@ def _under(visitor_id: UUID, one: Identified) -> Identified:
 
 
 def _rank(one: Identified) -> tuple[bool, tuple[datetime, str]]:
-    """The least names the visitor's person: its own before those of its browser's other ids, then the first."""
-    return (one.evidence == CARRIED, one.order)
+    """The least names the visitor's person: what was given under its own id before what was carried, then the first."""
+    return (one.evidence in SECOND_HAND, one.order)
 
 
 async def _announce_ties(conn: asyncpg.Connection, tenant_id: UUID, ties: Sequence[store.Tie]) -> None:

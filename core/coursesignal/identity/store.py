@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from coursesignal.identity import apart
-from coursesignal.identity.browsers import CARRIED
+from coursesignal.identity.browsers import CARRIED, CHECKOUT, SECOND_HAND
 from coursesignal.identity.sightings import Identified, Identifier, Person
 
 NAMED_TOGETHER = "an e-mail address and a platform's contact named together"
@@ -35,7 +35,7 @@ _TIE = """
     select $1, 'visitor', * from unnest($2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
     on conflict (tenant_id, kind, value_key) do update
         set person_id = excluded.person_id, evidence = excluded.evidence, first_seen_at = excluded.first_seen_at
-        where (excluded.evidence = $6, excluded.first_seen_at) < (i.evidence = $6, i.first_seen_at)
+        where (excluded.evidence = any($6), excluded.first_seen_at) < (i.evidence = any($6), i.first_seen_at)
     returning value_key"""
 
 _KEEP_VISITORS = """
@@ -120,8 +120,8 @@ async def first_tie(conn: asyncpg.Connection, tenant_id: UUID, visitors: Sequenc
     row = await conn.fetchrow(
         "select value_key, person_id, first_seen_at from person_identifiers "
         "where tenant_id = $1 and kind = 'visitor' and value_key = any($2) and evidence <> $3 "
-        "order by first_seen_at, person_id limit 1",
-        tenant_id, [str(visitor) for visitor in visitors], CARRIED,
+        "order by evidence = $4, first_seen_at, person_id limit 1",
+        tenant_id, [str(visitor) for visitor in visitors], CARRIED, CHECKOUT,
     )  # fmt: skip
     return row and Tie(UUID(row["value_key"]), row["person_id"], row["person_id"], row["first_seen_at"])
 
@@ -135,7 +135,7 @@ async def tie(conn: asyncpg.Connection, tenant_id: UUID, firsts: Sequence[tuple[
         [str(one.visitor_id) for one, _ in firsts],
         [one.evidence for one, _ in firsts],
         [one.seen_at for one, _ in firsts],
-        CARRIED,
+        list(SECOND_HAND),
     )
     taken = {UUID(row["value_key"]) for row in given}
     before = await people_of_visitors(conn, tenant_id, list(taken))
