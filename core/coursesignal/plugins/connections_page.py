@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -17,7 +18,10 @@ from coursesignal.connections import connect as connecting
 from coursesignal.connections import consent, records, runs, switch
 from coursesignal.connections.forms import form_schema, read_form
 from coursesignal.connections.house import House
-from coursesignal.connections.status import connection_status, sync_status
+from coursesignal.connections.schemas import ConnectionLine, SyncStatus
+from coursesignal.connections.states import LIVE
+from coursesignal.connections.status import connection_status, listing, sync_status
+from coursesignal.currency import decimal_amount
 from coursesignal.errors import NotFound, Refused
 from coursesignal.plugin import Connector, ConsentConnector, Tenant
 from coursesignal.plugins.context import house_of
@@ -76,6 +80,7 @@ async def _carry_out(
 
     That address is shown as a link: our security policy lets no form of ours end on another site.
     """
+    which = _account(form)
     match form.get("do"):
         case "connect" if isinstance(connector, ConsentConnector):
             assert caller.session_id is not None and caller.user_id is not None, "pages are for people"
@@ -87,12 +92,20 @@ async def _carry_out(
             await connecting.connect(house, caller, tenant, connector, read_form(connector.credentials, values))
         case "sync":
             async with house.db.tenant(tenant.id) as conn:
-                await runs.start(conn, tenant.id, (await records.current(conn, tenant.id, connector.slug)).id)
+                await runs.start(conn, tenant.id, (await records.current(conn, tenant.id, connector.slug, which)).id)
         case "disconnect":
-            await connecting.disconnect(house, caller, tenant, connector)
+            await connecting.disconnect(house, caller, tenant, connector, which)
         case _:
             raise NotFound
     return None
+
+
+def _account(form: Mapping[str, Any]) -> UUID | None:
+    """The account a form is about, where it says so; raises NotFound."""
+    try:
+        return UUID(str(form["connection"])) if form.get("connection") else None
+    except ValueError as error:
+        raise NotFound from error
 
 
 async def _connections(
@@ -123,6 +136,7 @@ async def _connections(
         instructions=script.INSTRUCTIONS,
         platforms=platforms,
         moment=moment_of(tenant),
+        amount=decimal_amount,
         go_on=go_on,
         **form_values(caller, said, refused, about),
     )
@@ -137,24 +151,29 @@ async def _platform(
         how = await connection_status(house, tenant, connector.slug)
     except NotFound:
         return None
-    progress = None
-    async with house.db.tenant(tenant.id) as conn:
-        if how.connected:
-            try:
-                progress = await sync_status(conn, tenant.id, connector.slug)
-            except NotFound:
-                progress = None
+    lines = [line for line in await listing(house, tenant) if line.platform == connector.slug and line.state in LIVE]
+    if how.state == "off":
+        lines = []
     schema = form_schema(connector.credentials)
     by_form = not isinstance(connector, ConsentConnector)
     return {
         "slug": connector.slug,
         "name": connector.name,
         "how": how,
-        "progress": progress,
+        "accounts": [{"how": line, "progress": await _progress(house, tenant, line)} for line in lines],
         "fields": form_fields(schema, form or {}) if by_form else [],
         "help": connector.help,
         "webhook_help": connector.webhook_help,
     }
+
+
+async def _progress(house: House, tenant: Tenant, line: ConnectionLine) -> SyncStatus | None:
+    """How far the connection's newest sync is."""
+    async with house.db.tenant(tenant.id) as conn:
+        try:
+            return await sync_status(conn, tenant.id, line.platform, line.connection_id)
+        except NotFound:
+            return None
 
 
 ROUTES = [connections_page, change_connection]
