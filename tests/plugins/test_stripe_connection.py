@@ -179,6 +179,50 @@ async def test_whatever_an_endpoint_is_sent_every_payment_is_booked_once(
     assert (await get(client, tenant, "/api/stripe/reconciliation"))["agrees"] is True
 
 
+async def make_due(tenant: ActingTenant) -> None:
+    """Let waiting work be due, as time would."""
+    async with tenant.transaction() as conn:
+        await conn.execute("update outbox set run_at = now() where tenant_id = $1 and status = 'pending'", tenant.id)
+
+
+async def test_a_sync_through_all_trouble_ends_with_books_that_agree(
+    client: httpx.AsyncClient, tenant: ActingTenant, stripe: FakeStripe, run_jobs: RunJobs
+) -> None:
+    for number in range(6):
+        stripe.sell(f"buyer{number}@example.com", at=NOW - timedelta(days=number))
+    stripe.quirks.max_limit = 2
+    await connect(client, tenant)
+    stripe.throttle(headers={"Retry-After": "2"})
+    stripe.throttle()
+    stripe.fail()
+    stripe.truncate()
+    seen = []
+    for _ in range(5):
+        await run_jobs()
+        seen.append((await get(client, tenant, "/api/stripe/sync-status"))["message"])
+        await make_due(tenant)
+    assert seen[0] == "Stripe says: API rate limit exceeded. Trying again in 2 s."
+    assert seen[-1] == "6 synced, 0 matched"
+    assert await books(tenant) == ledger(stripe)
+
+    stripe.sell("later@example.com")
+    stripe.expire()
+    await client.post("/api/stripe/sync", headers=tenant.headers)
+    await run_jobs()
+    status = await get(client, tenant, "/api/stripe/status")
+    assert status["state"] == "needs_reauth"
+    assert (
+        status["problem"]
+        == "Stripe refuses the key: Expired API Key provided: rk_live_****ripe. Connect again with a valid one."
+    )
+    stripe.api_key, stripe.expired = "rk_live_the_next", False
+    again = await connect(client, tenant, apiKey="rk_live_the_next")
+    assert again["webhookUrl"] == status["webhookUrl"]
+    await run_jobs()
+    assert await books(tenant) == ledger(stripe)
+    assert len(await purchases(tenant)) == 7
+
+
 async def test_a_tampered_replayed_or_foreign_webhook_is_refused_and_stores_nothing(
     client: httpx.AsyncClient, tenant: ActingTenant, stripe: FakeStripe
 ) -> None:
