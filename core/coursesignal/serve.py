@@ -59,7 +59,7 @@ class _Child:
 
 @dataclass
 class Supervisor:
-    """Runs ``settings.web_processes`` web processes and one worker until told to stop."""
+    """Runs ``settings.web_processes`` web processes and two workers, for events and for tasks, until told to stop."""
 
     settings: Settings
     worker: bool = True
@@ -83,7 +83,9 @@ class Supervisor:
         web = [*me, "web", "--fd", str(fd)] if os.name != "nt" else [*me, "web"]
         self.children = [_Child("web", web, fd=fd) for _ in range(self.settings.web_processes)]
         if self.worker:
-            self.children.append(_Child("worker", [*me, "worker"]))
+            self.children += [
+                _Child(f"worker for {share}", [*me, "worker", "--only", share]) for share in ("events", "tasks")
+            ]
         for child in self.children:
             child.start(self._environment())
 

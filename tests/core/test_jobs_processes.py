@@ -59,11 +59,11 @@ async def tenant(make_tenant: TenantMaker) -> ActingTenant:
 
 
 @contextlib.contextmanager
-def another(server: ServerProcess, command: str) -> Iterator[subprocess.Popen[str]]:
+def another(server: ServerProcess, *command: str) -> Iterator[subprocess.Popen[str]]:
     """One more process on the same installation."""
     env = {**os.environ, **environment(server.settings)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "coursesignal", command], env=env, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "coursesignal", *command], env=env, stderr=subprocess.PIPE, text=True
     )
     try:
         yield process
@@ -149,7 +149,7 @@ def sale(number: int, buyer: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("role", ["web", "worker"])
+@pytest.mark.parametrize("role", ["web", "events", "tasks"])
 def test_what_is_killed_is_started_again(server: ServerProcess, role: str) -> None:
     before = wait_for(lambda: child(server, role), 10, f"a {role} process")
     before.kill()
@@ -172,10 +172,11 @@ def test_a_second_server_on_the_same_address_says_what_to_do(server: ServerProce
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("when", ["its first connection", "worker started"])
+@pytest.mark.parametrize("share", ["", "--only=events"])
 def test_a_worker_ends_in_seconds_whenever_it_is_asked_to(
-    server: ServerProcess, how: signal.Signals, when: str
+    server: ServerProcess, how: signal.Signals, when: str, share: str
 ) -> None:
-    with another(server, "worker") as worker:
+    with another(server, "worker", *share.split()) as worker:
         if when == "its first connection":
             wait_for(lambda: psutil.Process(worker.pid).net_connections("unix"), 20, when)
         else:
@@ -190,7 +191,7 @@ def test_nothing_but_the_shared_database_outlives_it(tmp_path: Path, how: signal
     with live_server(tmp_path) as server:
         supervisor = psutil.Process(server.pid)
         family = supervisor.children(recursive=True)
-        assert len(family) == 2
+        assert len(family) == 3
         supervisor.send_signal(how)
         gone, alive = psutil.wait_procs([*family, supervisor], timeout=STOPS_WITHIN_S)
         assert alive == []

@@ -178,17 +178,19 @@ async def kill_web(server: ServerProcess, shop: Shop) -> bool:
 
 
 async def kill_worker(server: ServerProcess, shop: Shop, database: Database) -> bool:
-    """Kill the worker while it runs tasks; returns whether one of them had no chance to end."""
+    """Kill the workers while one runs tasks; returns whether one of those had no chance to end."""
 
     async def under_way() -> set[UUID]:
         async with database.tenant(shop.tenant_id) as conn:
             rows = await conn.fetch(UNDER_WAY, shop.tenant_id)
         return {row["lease_token"] for row in rows} - shop.orphans
 
-    process = await ready_to_be_killed(server, shop, "worker")
+    process = await ready_to_be_killed(server, shop, "tasks")
     await eventually(under_way, 60, "a task under way")
-    process.kill()
-    process.wait()
+    for each in (process, child(server, "events")):
+        if each is not None:
+            each.kill()
+            each.wait()
     hit = await under_way()
     shop.orphans |= hit
     return bool(hit)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from coursesignal.benchmark.place import add_tenant, web_process, worker_process
+from coursesignal.benchmark.place import add_tenant, web_process, worker_processes
 from coursesignal.errors import ConfigurationError
 from coursesignal.runtime import Runtime
 from coursesignal.security.tokens import hash_token, new_token
@@ -104,7 +104,7 @@ class Synced:
 
 def first_sync(settings: Settings, of: Shop) -> Synced:
     """Connect, and wait for the end of the sync that begins with it."""
-    with client(settings, of) as http, worker_process(settings):
+    with client(settings, of) as http, worker_processes(settings):
         started = time.monotonic()
         answer = http.post("/api/teachable/connect", json={"apiKey": of.platform.api_key})
         answer.raise_for_status()
@@ -182,7 +182,7 @@ def drain(settings: Settings, of: Shop, path: str, bodies: Sequence[bytes]) -> t
     """Take in webhooks while no worker runs, then start one: what taking in saw, and the seconds until all were processed."""
     taken = asyncio.run(_post_all(settings.port, path, bodies, None))
     started = time.monotonic()
-    with worker_process(settings):
+    with worker_processes(settings):
         asyncio.run(_until_processed(settings, of, started))
         return taken, time.monotonic() - started
 

@@ -67,6 +67,8 @@ async def load_crowd(runtime: Runtime, tenants: int, events: int, tell: Tell) ->
             tell(f"credits and days of tenant {rank + 1} of {len(found)} …")
         await credit_all(runtime, tenant)
         await _count_days(runtime, tenant)
+    async with superuser(runtime) as conn:
+        await conn.execute("delete from outbox")  # nobody waits for news of such a past
     await vacuum(runtime)
     return Crowd(found)
 

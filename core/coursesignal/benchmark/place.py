@@ -88,11 +88,12 @@ def web_process(settings: Settings, core: int | None = 0) -> Iterator[WebProcess
 
 
 @contextlib.contextmanager
-def worker_process(settings: Settings, core: int | None = None) -> Iterator[int]:
-    """One worker of the installation, on one of CORES if wanted; yields its process id."""
+def worker_processes(settings: Settings) -> Iterator[None]:
+    """The workers that ``serve`` runs."""
     env = {**os.environ, **environment(settings)}
-    with _process([sys.executable, "-m", "coursesignal", "worker"], env, core) as process:
-        yield process.pid
+    worker = [sys.executable, "-m", "coursesignal", "worker", "--only"]
+    with _process([*worker, "events"], env, None), _process([*worker, "tasks"], env, None):
+        yield
 
 
 @contextlib.contextmanager

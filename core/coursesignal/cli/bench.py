@@ -249,7 +249,7 @@ def measure_traffic(settings: Settings, per_second: float, batch: int, seconds: 
     click.echo(f"\nTraffic with the pipeline at work: {wanted}, {batch} per request, for {seconds:.0f} s")
     with (
         place.web_process(settings, 0) as server,
-        place.worker_process(settings),
+        place.worker_processes(settings),
         asyncio.Runner(loop_factory=_fast_loop()) as runner,
     ):
         seen = runner.run(run(server))

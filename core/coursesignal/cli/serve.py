@@ -1,4 +1,4 @@
-"""``coursesignal serve``: web and worker in one command."""
+"""``coursesignal serve``: web and workers in one command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coursesignal.settings import load
 @click.command()
 @click.option("--no-worker", is_flag=True, help="Only the web processes; run `coursesignal worker` elsewhere.")
 def command(no_worker: bool) -> None:
-    """Run the web server and a worker; on the embedded database it starts and migrates that first."""
+    """Run the web server and workers; on the embedded database it starts and migrates that first."""
     from coursesignal.serve import Supervisor, end_with_parent
 
     settings = load()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+from typing import Literal
 
 import click
 
@@ -13,7 +14,7 @@ from coursesignal.analytics.rollup_tasks import crons as rollup_crons
 from coursesignal.connections.schedule import crons as connection_crons
 from coursesignal.jobs.running import LEASE_S
 from coursesignal.jobs.upkeep import core_crons
-from coursesignal.jobs.worker import Worker
+from coursesignal.jobs.worker import Worker, keep_draining
 from coursesignal.plugins.crons import crons_of
 from coursesignal.privacy.tasks import crons as privacy_crons
 from coursesignal.runtime import Runtime
@@ -23,8 +24,16 @@ TESTING_LEASE_S = 5.0
 """So that tests which kill workers need not wait a minute for what those held."""
 
 
+Share = Literal["everything", "events", "tasks"]
+
+
 @click.command()
-def command() -> None:
+@click.option(
+    "--only",
+    type=click.Choice(["events", "tasks"]),
+    help="events: turn tracked events into visits. tasks: all else. Apart, neither keeps the other waiting.",
+)
+def command(only: Share | None) -> None:
     """Run background work: events, webhooks, syncs, plugins, schedules and mails. Any number of workers may run."""
     from coursesignal.serve import end_with_parent
 
@@ -32,27 +41,30 @@ def command() -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("saq").setLevel(logging.ERROR)  # it warns at every stop that its waits for work were cancelled
     end_with_parent()
-    asyncio.run(work(settings))
+    asyncio.run(work(settings, only or "everything"))
 
 
-async def work(settings: Settings) -> None:
+async def work(settings: Settings, share: Share) -> None:
     """Run a worker in this process until a signal asks it to stop."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends the process
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Runtime.opened(settings) as runtime:
-        await worker_of(runtime).run(stop)
+        if share == "events":
+            await keep_draining(runtime.drain_events, stop)
+        else:
+            await worker_of(runtime, events=share == "everything").run(stop)
 
 
-def worker_of(runtime: Runtime) -> Worker:
-    """A worker with everything this installation can do."""
+def worker_of(runtime: Runtime, *, events: bool) -> Worker:
+    """A worker with everything this installation can do, with or without its events."""
     return Worker(
         runtime.settings,
         runtime.database,
         runtime.where.app,
         runtime.handlers(),
-        runtime.drain_events,
+        runtime.drain_events if events else None,
         runtime.mailer,
         (
             *core_crons(runtime.database, runtime.registry.models),

@@ -38,7 +38,7 @@ AFTER_FAILURE_S = 1.0
 
 
 class Worker:
-    """One worker process; any number may run."""
+    """One worker process; any number may run. Without ``drain`` it leaves the events to others."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Worker:
         database: Database,
         app_url: str,
         handlers: Mapping[str, Handler],
-        drain: Drain,
+        drain: Drain | None,
         mailer: Mailer,
         crons: Sequence[Cron] = (),
         *,
@@ -91,23 +91,14 @@ class Worker:
         log.info("worker stopped")
 
     def _loops(self, stop: asyncio.Event) -> Mapping[str, Coroutine[Any, Any, None]]:
-        return {
+        loops = {
             "relay": self._relay.run(stop),
-            "ingest": self._keep(stop, self._drain, self._idle, IDLE_POLL_S, "events"),
-            "mail": self._keep(stop, self._mailer.deliver_due, self._mail, MAIL_POLL_S, "mails"),
+            "mail": _keep(stop, self._mailer.deliver_due, self._mail, MAIL_POLL_S, "mails"),
             "schedule": self._scheduler.run(stop),
         }
-
-    async def _keep(self, stop: asyncio.Event, do: Drain, bell: Bell, poll_s: float, what: str) -> None:
-        """Do it again and again, without a pause while there is something to do."""
-        while not stop.is_set():
-            try:
-                pause_s = 0.0 if await do() else poll_s
-            except Exception as error:
-                log.warning("%s wait, they could not be worked on: %s", what, reason(error))
-                pause_s = AFTER_FAILURE_S
-            if pause_s:
-                await bell.wait(pause_s)
+        if self._drain is not None:
+            loops["events"] = _keep(stop, self._drain, self._idle, IDLE_POLL_S, "events")
+        return loops
 
     def _wake(self) -> None:
         for bell in (self._idle, self._work, self._mail):
@@ -117,6 +108,32 @@ class Worker:
     async def _run_slip(self, ctx: Mapping[str, Any], *, tenant_id: str, id: str, lease_token: str) -> None:
         await self._runner.run(slip_of(tenant_id, id, lease_token), ctx["job"].update)
         self._work.ring()
+
+
+async def keep_draining(drain: Drain, stop: asyncio.Event) -> None:
+    """Process stored events, and nothing else, until ``stop`` is set.
+
+    In a process of its own it does not wait for its turn beside tasks that calculate for minutes.
+    """
+    idle = Bell()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_keep(stop, drain, idle, IDLE_POLL_S, "events"))
+        log.info("worker started")
+        await stop.wait()
+        idle.ring()
+    log.info("worker stopped")
+
+
+async def _keep(stop: asyncio.Event, do: Drain, bell: Bell, poll_s: float, what: str) -> None:
+    """Do it again and again, without a pause while there is something to do."""
+    while not stop.is_set():
+        try:
+            pause_s = 0.0 if await do() else poll_s
+        except Exception as error:
+            log.warning("%s wait, they could not be worked on: %s", what, reason(error))
+            pause_s = AFTER_FAILURE_S
+        if pause_s:
+            await bell.wait(pause_s)
 
 
 class Carrier(saq.Worker[Any]):
