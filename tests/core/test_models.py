@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from coursesignal.attribution import rows
+from coursesignal.attribution.catalogue import CORE_MODELS as EVERY_MODEL
+from coursesignal.attribution.chain import Chain, Moves
 from coursesignal.attribution.markov import Markov, Walk, conversions, removal_effects, shares
 from coursesignal.attribution.models import RULE_MODELS as CORE_MODELS
 from coursesignal.attribution.models import OptIn, PositionBased, TimeDecay, WShaped
@@ -102,6 +106,46 @@ def test_markov_small(order: int, expected: Mapping[str, float]) -> None:
     assert found == pytest.approx(expected, abs=1e-4)
 
 
+def test_markov_of_the_order_of_the_longest_journey_counts_journeys_with_each_channel() -> None:
+    with_channel = {"email": 18, "fb": 15, "google": 27}  # of 28 conversions
+    assert removal_effects(SMALL, 3) == pytest.approx({name: won / 28 for name, won in with_channel.items()}, abs=1e-12)
+    assert conversions(SMALL, 3) == pytest.approx({"email": 8.4, "fb": 7.0, "google": 12.6}, abs=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_chain_solved_at_once_or_walked_step_by_step_gives_the_same(order: int) -> None:
+    dice, chain = random.Random(order), Chain(order)
+    for _ in range(300):
+        channels = [f"c{dice.randint(0, 8)}" for _ in range(dice.randint(1, 12))]
+        chain.add(channels, dice.randint(0, 3), dice.randint(0, 40))
+    chain.add(["c0"] * 200, 1, 1)  # stays where it is for long
+    moves = Moves.of(chain)
+    solved, walked = moves.at_once(), moves.by_steps()
+    assert walked.everything == pytest.approx(solved.everything, abs=1e-12)
+    assert walked.without == pytest.approx(solved.without, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("slug", "expected"),
+    [
+        ("first_touch", {"fb": 15, "google": 5, "email": 8}),
+        ("last_touch", {"google": 27, "fb": 1}),
+        ("linear", {"fb": 19 / 3, "email": 22 / 3, "google": 43 / 3}),
+        ("position_based", {"fb": 4 + 1 + 2, "email": 2 + 4, "google": 4 + 5 + 4 + 2}),
+        ("shapley", {"fb": 19 / 3, "email": 22 / 3, "google": 43 / 3}),
+    ],
+)
+def test_any_model_takes_a_path_data_set(slug: str, expected: Mapping[str, float]) -> None:
+    model = {one.slug: one for one in EVERY_MODEL}[slug]
+    found = {channel: part for channel, part in rows.conversions(model, SMALL).items() if part}
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_learning_model_takes_a_path_data_set_too() -> None:
+    many = [Walk(walk.channels, 10 * walk.conversions, 10 * walk.losses) for walk in SMALL]
+    assert rows.conversions(Markov(2), many) == pytest.approx(conversions(many, 2), abs=1e-3)
+
+
 def test_markov_refuses_to_learn_from_little_and_says_why() -> None:
     few = [PathRecord(path=tuple(path(1)), conversions=3, losses=10)]
     with pytest.raises(TooLittleData, match="at least 50 purchases with a journey to learn from; there are 3"):
@@ -128,8 +172,8 @@ def test_a_fitted_markov_model_credits_by_removal_effect() -> None:
 
 
 def test_rows_of_a_data_set_are_taken_as_they_are() -> None:
-    rows = [(list(walk.channels), walk.conversions, walk.losses) for walk in SMALL]
-    assert conversions(rows, 2) == conversions(SMALL, 2)
+    plain = [(list(walk.channels), walk.conversions, walk.losses) for walk in SMALL]
+    assert conversions(plain, 2) == conversions(SMALL, 2)
     again = [(["a", "a", "b"], 2, 1), (["b"], 1, 3)]
     assert shares(again, 1) == pytest.approx(shares([(["a", "b"], 2, 1), (["b"], 1, 3)], 1))  # a channel after itself
 

@@ -1,10 +1,10 @@
 """Data-driven credit by removal effects on a Markov chain of channels (Anderl et al. 2016), by exact linear algebra.
 
-States are the last ``order`` channels of a journey (fewer at its head), conversion and loss; a channel that follows itself is a
-step like any other. A channel's removal effect is the part of all conversions that is lost when every step to it leads nowhere.
+A channel's removal effect is the part of all conversions that is lost when every step to it leads nowhere (see ``chain``).
 
-:func:`shares` takes rows of a public path data set as they are, ``(["fb", "email", "google"], 10, 20)``: channels in order, with
-how many such journeys converted and how many did not. :func:`conversions` gives the same as a number of conversions.
+:func:`removal_effects` and :func:`shares` take rows of a public path data set as they are, ``(["fb", "email", "google"], 10, 20)``:
+channels in order, with how many such journeys converted and how many did not. :func:`conversions` gives the shares as conversions;
+``rows.conversions`` does so under any other model.
 
 An order is credited touch by touch. Removal effects as weights within each journey would not add up to the channels' shares of
 all conversions; so they are rescaled per channel, by iterative proportional fitting, until the sums over all journeys meet those
@@ -13,27 +13,22 @@ shares – or come as near as the journeys allow: of a channel that many reach a
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from coursesignal.attribution.chain import Chain
 from coursesignal.attribution.models import shared
 from coursesignal.errors import TooLittleData
 from coursesignal.plugin import AttributionModel, FittedAttributionModel, PathRecord, Touch
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 MIN_CONVERSIONS = 50
 ROUNDS = 500
 """Of the rescaling, at most."""
 SMALLEST = 1e-9
-State = tuple[str, ...]
 Row = tuple[Sequence[str], int, int]
 """A Walk, or what makes one."""
-START: State = ()
 
 
 class Walk(NamedTuple):
@@ -49,60 +44,15 @@ def walks_of(paths: Iterable[PathRecord]) -> list[Walk]:
     return [Walk([touch.channel for touch in one.path], one.conversions, one.losses) for one in paths if one.path]
 
 
-@dataclass(slots=True)
-class Chain:
-    """How often one state was followed by another, by conversion (True) or by loss (False)."""
-
-    steps: dict[State, dict[State | bool, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
-
-    def add(self, walk: Walk, order: int) -> None:
-        """Count a walk's steps."""
-        state = START
-        for channel in walk.channels:
-            after = (*state, channel)[-order:]
-            self.steps[state][after] += walk.conversions + walk.losses
-            state = after
-        self.steps[state][True] += walk.conversions
-        self.steps[state][False] += walk.losses
-
-
 def removal_effects(rows: Sequence[Row], order: int) -> Mapping[str, float]:
     """The part of conversions that is lost without each channel, by name; empty when nothing converts."""
-    import numpy as np
-
-    walks = [Walk(*row) for row in rows]
-    chain = Chain()
-    for walk in walks:
-        chain.add(walk, order)
-    states = [state for state, after in chain.steps.items() if sum(after.values())]
-    number = {state: n for n, state in enumerate(states)}
-    moves = np.zeros((len(states), len(states)))
-    converts = np.zeros(len(states))
-    for state, n in number.items():
-        total = sum(chain.steps[state].values())
-        for after, count in chain.steps[state].items():
-            if isinstance(after, tuple):
-                if after in number:
-                    moves[n, number[after]] = count / total
-            elif after:
-                converts[n] = count / total
-    everything = _conversion(moves, converts, np.ones(len(states), dtype=bool), number[START]) if states else 0.0
-    if everything <= 0:
+    chain = Chain(order)
+    for row in rows:
+        chain.add(*row)
+    chances = chain.chances()
+    if chances.everything <= 0:
         return {}
-    newest = np.array([state[-1] if state else "" for state in states], dtype=object)
-    channels = sorted({channel for walk in walks for channel in walk.channels})
-    return {
-        channel: 1 - _conversion(moves, converts, newest != channel, number[START]) / everything for channel in channels
-    }
-
-
-def _conversion(moves: NDArray[Any], converts: NDArray[Any], kept: NDArray[Any], start: int) -> float:
-    """The probability to convert from ``start`` when only ``kept`` states can be entered."""
-    import numpy as np
-
-    within = moves[np.ix_(kept, kept)]
-    chances = np.linalg.solve(np.eye(len(within)) - within, converts[kept])
-    return float(chances[int(kept[:start].sum())])
+    return {channel: 1 - chance / chances.everything for channel, chance in chances.without.items()}
 
 
 def shares(rows: Sequence[Row], order: int) -> Mapping[str, float]:
