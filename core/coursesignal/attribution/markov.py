@@ -2,9 +2,9 @@
 
 A channel's removal effect is the part of all conversions that is lost when every step to it leads nowhere (see ``chain``).
 
-:func:`removal_effects` and :func:`shares` take rows of a public path data set as they are, ``(["fb", "email", "google"], 10, 20)``:
-channels in order, with how many such journeys converted and how many did not. :func:`conversions` gives the shares as conversions;
-``rows.conversions`` does so under any other model.
+:func:`removal_effects` and :func:`shares` take the rows of a path data set: ``(["fb", "email", "google"], 10, 20)``, channels in
+order, with how many such journeys converted and how many did not. :func:`conversions` gives the shares as conversions, and
+``rows.conversions`` what any other model makes of such rows.
 
 An order is credited touch by touch. Removal effects as weights within each journey would not add up to the channels' shares of
 all conversions; so they are rescaled per channel, by iterative proportional fitting, until the sums over all journeys meet those
