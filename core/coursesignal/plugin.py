@@ -20,6 +20,7 @@ from coursesignal.db.ddl import ForeignKey, migration, tenant_table
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import Conflict, CourseSignalError, FieldError, Invalid, NotFound, TooLittleData
 from coursesignal.reports import (
+    CohortCell,
     CohortReport,
     ContentReport,
     CoverageReport,
@@ -27,6 +28,7 @@ from coursesignal.reports import (
     DrilldownReport,
     FunnelReport,
     GoalReport,
+    JourneyBucket,
     JourneysReport,
     LifetimeReport,
     ModelComparison,
@@ -60,6 +62,7 @@ __all__ = [
     "ChannelRule",
     "Charge",
     "ChargeKind",
+    "CohortCell",
     "CohortReport",
     "Command",
     "Conflict",
@@ -89,6 +92,7 @@ __all__ = [
     "Invalid",
     "Item",
     "Job",
+    "JourneyBucket",
     "JourneysReport",
     "LifetimeReport",
     "ModelComparison",

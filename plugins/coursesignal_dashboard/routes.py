@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery
 
-from coursesignal.plugin import Context, Invalid, NoSettings, NotFound, PluginError, Routes, Shell, SourcesReport
+from coursesignal.plugin import Context, NoSettings, NotFound, PluginError, Routes, Shell, SourcesReport
 from coursesignal_dashboard.chart import draw
 from coursesignal_dashboard.pages import asset, page
+from coursesignal_dashboard.periods import RANGES, RangeParam, known
+from coursesignal_dashboard.report_pages import REPORTS
 
 Ctx = NamedDependency[Context[NoSettings]]
 Around = NamedDependency[Shell]
-RANGES = (("7d", "7 days"), ("30d", "30 days"), ("90d", "90 days"), ("all", "All time"))
-RangeParam = Annotated[str, QueryParameter(name="range", description="7d, 30d, 90d or all.")]
 SORTS: dict[str, str] = {
     "revenue_minor": "Revenue",
     "visitors": "Visitors",
@@ -34,7 +34,7 @@ RECENT = 10
 
 @get("/", operation_id="dashboard_overview", summary="The overview", media_type=MediaType.HTML, include_in_schema=False)
 async def overview(ctx: Ctx, shell: Around, range_: RangeParam = "30d", sort: FromQuery[str] = "revenue_minor") -> str:
-    period = _known(range_)
+    period = known(range_)
     summary = await ctx.reports.summary(period)
     sources = await ctx.reports.sources(period)
     return await page(
@@ -59,7 +59,7 @@ async def overview(ctx: Ctx, shell: Around, range_: RangeParam = "30d", sort: Fr
     "/source", operation_id="dashboard_source", summary="One source", media_type=MediaType.HTML, include_in_schema=False
 )
 async def source_page(ctx: Ctx, shell: Around, name: FromQuery[str], range_: RangeParam = "30d") -> str:
-    period = _known(range_)
+    period = known(range_)
     report = await ctx.reports.drilldown(name, period)
     return await page(
         "source.html", ctx, shell,
@@ -120,12 +120,6 @@ async def assets(name: FromPath[str]) -> Response[Any]:
     return Response(asset(name), media_type=ASSETS[name], headers={"cache-control": "private, max-age=300"})
 
 
-def _known(range_: str) -> Any:
-    if range_ not in dict(RANGES):
-        raise Invalid("Choose 7d, 30d, 90d or all as the range.")
-    return range_
-
-
 def _sorted(report: SourcesReport, sort: str) -> Sequence[Any]:
     """The rows with the most of ``sort`` first; what has none last."""
     if sort not in SORTS or sort == "revenue_minor":
@@ -134,5 +128,5 @@ def _sorted(report: SourcesReport, sort: str) -> Sequence[Any]:
 
 
 ROUTES = [
-    Routes(handlers=[overview, source_page, purchases_page, purchase_page, panel, assets], area="dashboard"),
+    Routes(handlers=[overview, source_page, purchases_page, purchase_page, *REPORTS, panel, assets], area="dashboard"),
 ]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from coursesignal.plugin import decimal_amount
+from coursesignal.plugin import JourneyBucket, decimal_amount
 
 SYMBOLS = {
     "USD": "$",
@@ -81,6 +81,26 @@ def moment(zone: str) -> Callable[[datetime], str]:
     return written
 
 
+def span(hours: float | None) -> str:
+    """Such as "40 minutes", "5 hours", "3.5 days"; NOTHING for None."""
+    if hours is None:
+        return NOTHING
+    if hours < 1 / 120:
+        return "a minute"
+    for below, size, unit in ((1.0, 1 / 60, "minute"), (48.0, 1.0, "hour"), (float("inf"), 24.0, "day")):
+        if hours < below:
+            number = f"{hours / size:.0f}" if unit != "day" else f"{hours / size:.1f}".removesuffix(".0")
+            return f"{number} {unit}{'' if number == '1' else 's'}"
+    raise AssertionError(hours)
+
+
+def days(bucket: JourneyBucket) -> str:
+    """Such as "less than 1", "1 to 3", "30 or more": of whole days."""
+    if bucket.to_days is None:
+        return f"{bucket.from_days} or more"
+    return f"less than {bucket.to_days}" if bucket.from_days == 0 else f"{bucket.from_days} to {bucket.to_days}"
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "money": money,
     "round_money": round_money,
@@ -88,4 +108,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "trend": trend,
     "status": status,
     "share": share,
+    "span": span,
+    "days": days,
 }

@@ -83,7 +83,11 @@ def log_in(page: Page, server: ServerProcess) -> list[str]:
 
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; CI installs one")
-PAGES = ("dashboard", "dashboard/purchases", "launches", "recommendations", "connections", "plugins")
+REPORTS = ("models", "funnel", "journeys", "content", "students", "coverage")
+PAGES = (
+    "dashboard", "dashboard/purchases", *(f"dashboard/{name}" for name in REPORTS), "launches", "recommendations",
+    "connections", "plugins",
+)  # fmt: skip
 
 
 @needs_chromium
