@@ -60,11 +60,14 @@ async def end_consent(
     sent_state: Annotated[str, QueryParameter(name="state", description="As it was sent to the consent page.")] = "",
     code: Annotated[str, QueryParameter(description="What the platform gives for the consent.")] = "",
     error: Annotated[str, QueryParameter(description="Why the platform gives nothing.")] = "",
+    iss: Annotated[str, QueryParameter(description="Who sends the person back, where the platform tells.")] = "",
 ) -> ConnectedAnswer:
     """Anyone may arrive here; only the session that started the flow, still an admin of its tenant, gets further."""
     parts = parts_of(request)
     caller = await authenticate(request, parts, cookies=True) or Caller()
     started = await consent.take(house, connector.slug, sent_state, caller.session_id)
+    if connector.issuer and iss and iss != connector.issuer:
+        raise BadRequest(consent.REFUSED, kind="consent-refused")
     if error or not code:
         detail = f"{connector.name} says: {error[:200] or 'there is no code'}."
         raise BadRequest(consent.REFUSED, detail=detail, kind="consent-refused")

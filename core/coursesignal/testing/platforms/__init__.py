@@ -15,6 +15,7 @@ sync), ``quirks.loops`` (paging without end), and ``deliver(copies=3, rng=Random
 only one of them does is among its quirks: ``KajabiQuirks``, ``TeachableQuirks``, ``StripeQuirks``. docs/testing.md has the table.
 """
 
+from coursesignal.testing.platforms.authorization import FakeAuthorization
 from coursesignal.testing.platforms.books import Book, FakeSale
 from coursesignal.testing.platforms.kajabi import FakeKajabi, KajabiQuirks
 from coursesignal.testing.platforms.server import Call, Delivery, FakePlatform, Quirks, Reply, use_platform
@@ -25,6 +26,7 @@ __all__ = [
     "Book",
     "Call",
     "Delivery",
+    "FakeAuthorization",
     "FakeKajabi",
     "FakePlatform",
     "FakeSale",
