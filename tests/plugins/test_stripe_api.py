@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
 
+import coursesignal_stripe
 from coursesignal.plugin import (
     AuthFailed,
     Charge,
@@ -24,6 +27,7 @@ from coursesignal_stripe.connector import StripeConnector
 from coursesignal_stripe.settings import StripeCredentials
 from coursesignal_stripe.streams import STREAMS
 
+README = (Path(coursesignal_stripe.__file__).parent / "README.md").read_text()
 NOW = datetime.now(UTC).replace(microsecond=0)
 MONTH_AGO = NOW - timedelta(days=30)
 
@@ -61,7 +65,16 @@ async def rejected(http: httpx.AsyncClient, stripe: FakeStripe, **entered: Any) 
     with pytest.raises(CredentialsRejected) as caught:
         await StripeConnector().connect(ctx(http, stripe, **entered))
     (error,) = caught.value.errors
+    assert is_listed(error.message), f"the table in the plugin's README says nothing of {error.message!r}"
     return error.path, error.message
+
+
+def is_listed(words: str) -> bool:
+    """Whether the README's table of messages says what to do about this one."""
+    table = README.partition("## Messages and what to do")[2]
+    cells = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]
+    rows = [row.strip() for cell in cells[2:] for row in cell.split(" / ")]
+    return any(re.match(".*".join(map(re.escape, re.split(r"\s*…\s*", row))), words) for row in rows if row)
 
 
 async def all_of(
@@ -198,6 +211,7 @@ async def test_rows_of_test_mode_count_only_where_that_was_chosen(http: httpx.As
 async def failure(http: httpx.AsyncClient, stripe: FakeStripe, kind: type[Exception]) -> Any:
     with pytest.raises(kind) as caught:
         await StripeConnector().sync_page(ctx(http, stripe), "charges", None, MONTH_AGO)
+    assert is_listed(str(caught.value)), f"the table in the plugin's README says nothing of {str(caught.value)!r}"
     return caught.value
 
 
