@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,12 @@ import httpx
 import pytest
 
 from coursesignal.attribution import rows
-from coursesignal.attribution.catalogue import CORE_MODELS as EVERY_MODEL
 from coursesignal.attribution.chain import Chain, Moves
 from coursesignal.attribution.markov import Markov, Walk, conversions, removal_effects, shares
 from coursesignal.attribution.models import RULE_MODELS as CORE_MODELS
 from coursesignal.attribution.models import OptIn, PositionBased, TimeDecay, WShaped
-from coursesignal.attribution.shapley import Shapley
+from coursesignal.attribution.shapley import Shapley, ShapleyOfEnough
+from coursesignal.attribution.shapley import conversions as shapley_values
 from coursesignal.errors import TooLittleData
 from coursesignal.jobs.outbox import enqueue
 from coursesignal.jobs.upkeep import core_crons
@@ -136,7 +137,7 @@ def test_a_chain_solved_at_once_or_walked_step_by_step_gives_the_same(order: int
     ],
 )
 def test_any_model_takes_a_path_data_set(slug: str, expected: Mapping[str, float]) -> None:
-    model = {one.slug: one for one in EVERY_MODEL}[slug]
+    model = {one.slug: one for one in (*CORE_MODELS, Shapley())}[slug]
     found = {channel: part for channel, part in rows.conversions(model, SMALL).items() if part}
     assert found == pytest.approx(expected, abs=1e-9)
 
@@ -207,6 +208,29 @@ def test_shapley_splits_equally_over_distinct_channels() -> None:
     assert Shapley().credit(touches, NOON) == pytest.approx([1 / 6, 1 / 3, 1 / 6, 1 / 3])
 
 
+def test_the_closed_form_is_the_shapley_value() -> None:
+    """Against the definition: the mean, over all orders of the channels, of what each adds to the set of those before it."""
+    journeys = [Walk(["a", "b", "a"], 5, 1), Walk(["c"], 2, 0), Walk(["b", "c", "d"], 7, 3), Walk(["d", "a"], 1, 9)]
+
+    def value(group: Sequence[str]) -> int:
+        return sum(one.conversions for one in journeys if set(one.channels) <= {*group})
+
+    orders = list(itertools.permutations("abcd"))
+    for channel, found in shapley_values(journeys).items():
+        places = [(order, order.index(channel)) for order in orders]
+        added = [value(order[: place + 1]) - value(order[:place]) for order, place in places]
+        assert found == pytest.approx(sum(added) / len(orders), abs=1e-9)
+
+
+def test_shapley_credits_nobody_before_there_is_enough_and_says_why() -> None:
+    model = ShapleyOfEnough()
+    assert not model.credit(path(2, 1), NOON)
+    with pytest.raises(TooLittleData, match="at least 50 purchases with a journey to learn from; there are 49"):
+        model.fit([PathRecord(path=tuple(path(1)), conversions=49, losses=0)])
+    fitted = model.load(model.fit([PathRecord(path=tuple(path(1)), conversions=50, losses=0)]))
+    assert list(fitted.credit(path(2, 1), NOON)) == [0.5, 0.5]
+
+
 async def test_learning_models_learn_from_the_tenants_own_journeys_and_credit_its_history_again(
     client: httpx.AsyncClient, make_tenant: TenantMaker, run_jobs: Callable[[], Awaitable[None]]
 ) -> None:
@@ -219,7 +243,7 @@ async def test_learning_models_learn_from_the_tenants_own_journeys_and_credit_it
     for number in range(60):
         await past.visit(f"n{number}", NOON, "(direct)", channel="Direct", direct=True)
     await past.credit()
-    assert await credited(shop, "markov_1") == {}
+    assert await credited(shop, "markov_1") == await credited(shop, "shapley") == {}
     before = {model["slug"]: model for model in await get(client, shop, "models")}
     assert (before["markov_1"]["ready"], before["linear"]["ready"]) == (False, True)
     async with shop.transaction() as conn:
@@ -227,6 +251,7 @@ async def test_learning_models_learn_from_the_tenants_own_journeys_and_credit_it
     await run_jobs()
     effects = removal_effects([Walk(["Organic Video", "Direct"], 55, 0), Walk(["Direct"], 0, 60)], 1)
     expected = 1_000 * effects["Organic Video"] / sum(effects.values())
+    assert await credited(shop, "shapley") == {"youtube": 27_500, "(direct)": 27_500}
     found = await credited(shop, "markov_1")
     assert found["youtube"] == pytest.approx(55 * expected, abs=55)
     assert sum(found.values()) == 55_000
