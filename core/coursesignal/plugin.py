@@ -45,6 +45,7 @@ from coursesignal.reports import (
     StudentsReport,
     Summary,
 )
+from coursesignal.security.outbound import AddressRefused
 
 if TYPE_CHECKING:
     import httpx
@@ -54,6 +55,7 @@ __all__ = [
     "API_VERSION",
     "PROJECT",
     "Account",
+    "AddressRefused",
     "Advice",
     "AttributionModel",
     "AuthFailed",
@@ -207,6 +209,14 @@ class BaseContext(Protocol):
     @property
     def http(self) -> httpx.AsyncClient:
         """A client with timeouts that reaches only the hosts the manifest names; relative URLs need none."""
+        ...
+
+    @property
+    def outbound(self) -> httpx.AsyncClient:
+        """A client for addresses a tenant entered: the public internet by https, whatever the name resolves to.
+
+        It follows no redirects, waits 15 s and reads 64 KiB. Raises AddressRefused with words for the tenant.
+        """
         ...
 
     @property

@@ -193,6 +193,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "COURSESIGNAL_LOG_LEVEL": settings.log_level,
         "COURSESIGNAL_POOL_SIZE": settings.pool_size,
         "COURSESIGNAL_COLLECT_RATE": settings.collect_rate,
+        "COURSESIGNAL_OUTBOUND_ALLOW": ",".join(settings.outbound_allow) or None,
         "COURSESIGNAL_TESTING": "1" if settings.testing else None,
     }
     named = {f"COURSESIGNAL_PLATFORM_URL_{slug.upper()}": url for slug, url in settings.platform_urls.items()}

@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = 10
     collect_rate: int = 10_000
     """Tracking requests per second that one site key may send to one web process, with bursts of twice that; 0 is no limit."""
+    outbound_allow: tuple[str, ...] = ()
+    """Where requests to addresses that tenants enter may go beside the internet: ``host``, ``host:port``, ``10.1.0.0/16``."""
     geoip_database: Path | None = None
     """A MaxMind file (GeoLite2-Country or -City) that tells a visitor's country; the address itself is never stored."""
     asn_database: Path | None = None
@@ -89,6 +91,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         log_level=env.get("COURSESIGNAL_LOG_LEVEL", "INFO").upper(),
         pool_size=number("COURSESIGNAL_POOL_SIZE", 10),
         collect_rate=number("COURSESIGNAL_COLLECT_RATE", 10_000),
+        outbound_allow=tuple(e for e in env.get("COURSESIGNAL_OUTBOUND_ALLOW", "").split(",") if e),
         geoip_database=Path(env["COURSESIGNAL_GEOIP_DATABASE"]) if env.get("COURSESIGNAL_GEOIP_DATABASE") else None,
         asn_database=Path(env["COURSESIGNAL_ASN_DATABASE"]) if env.get("COURSESIGNAL_ASN_DATABASE") else None,
         testing=env.get("COURSESIGNAL_TESTING") == "1",

@@ -18,7 +18,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "coursesignal_spec")}
 
 PUBLIC = """
-API_VERSION PROJECT Account Advice AttributionModel AuthFailed BaseContext Capabilities ChannelRule Charge ChargeKind
+API_VERSION PROJECT Account AddressRefused Advice AttributionModel AuthFailed BaseContext Capabilities ChannelRule Charge ChargeKind
 CohortCell CohortReport Command Conflict Connected Connection ConnectionContext Connector ConsentConnector
 ConsentRequest Contact ContentReport Context CoverageReport CredentialsRejected Cron DailyReport DrilldownReport
 EmailTemplate Exporter FieldError FittedAttributionModel ForeignKey FunnelReport GoalReport Hit HostRefused Invalid Item

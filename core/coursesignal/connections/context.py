@@ -54,6 +54,10 @@ class PlatformContext:
         return self.base.http
 
     @property
+    def outbound(self) -> httpx.AsyncClient:
+        return self.base.outbound
+
+    @property
     def log(self) -> logging.LoggerAdapter[Any]:
         return self.base.log
 

@@ -28,6 +28,7 @@ from coursesignal.plugins.http import client
 from coursesignal.plugins.loaded import LoadedPlugin
 from coursesignal.plugins.states import enabled_plugins, read_state, settings_of
 from coursesignal.plugins.templates import one_line, render_mail
+from coursesignal.security import outbound
 
 
 class TenantDatabase:
@@ -58,6 +59,10 @@ class PluginBaseContext:
     @cached_property
     def http(self) -> httpx.AsyncClient:
         return client(self._plugin, self._host.settings.platform_urls.get(self._plugin.slug))
+
+    @cached_property
+    def outbound(self) -> httpx.AsyncClient:
+        return outbound.client(outbound.Allowed.parse(self._host.settings.outbound_allow))
 
     @cached_property
     def reports(self) -> Reports:
