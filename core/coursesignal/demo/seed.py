@@ -21,6 +21,7 @@ from coursesignal.connections.intake import apply
 from coursesignal.db.engine import Database
 from coursesignal.demo.plan import Plan, Sale
 from coursesignal.demo.shops import Shop
+from coursesignal.jobs.outbox import enqueue
 from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts
 from coursesignal.plugins.supply import channel_rules_of
 from coursesignal.runtime import Runtime
@@ -64,6 +65,8 @@ async def write(runtime: Runtime, shop: Shop, place: Place, plan: Plan, told: To
             await apply(conn, place.tenant_id, place.connection_id, shop.platform, events, runtime.registry.models)
         told(SALE_EFFORT * len(sales))
     await _announce_nothing(runtime.database, place.tenant_id, began)
+    async with runtime.database.tenant(place.tenant_id) as conn:  # what they would otherwise do in the night
+        await enqueue(conn, place.tenant_id, "core.learn", {}, key="demo")
 
 
 def rows_of(shop: Shop, place: Place, plan: Plan) -> Sequence[Row]:
