@@ -31,6 +31,7 @@ from coursesignal.settings import Settings
 from coursesignal.tracking.goals import handlers as goal_handlers
 from coursesignal.tracking.pipeline import drain_all
 from coursesignal.tracking.reapply import handlers as tracking_handlers
+from coursesignal.tracking.turns import Turns
 from coursesignal.web.limits import RateLimiter
 
 
@@ -115,6 +116,10 @@ class Runtime:
             **tracking_handlers(channel_rules_of(self)),
             **plugin_handlers(self),
         }
+
+    def event_turns(self) -> Turns:
+        """The turns in which a worker processes the tenants' events."""
+        return Turns(self.database, channel_rules_of(self))
 
     async def drain_events(self) -> int:
         """Turn stored events into visitors, sessions and touches; return how many were processed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from coursesignal.plugin import ChannelRule
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.tracking.pipeline import drain, drain_all
+from coursesignal.tracking.turns import Turns
 
 PATH = "/api/tracking/event"
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
@@ -405,6 +407,40 @@ async def test_one_tenants_failure_keeps_nobody_else_waiting(
     assert [len(await touches(acting)) for acting in tenants] == [1, 1, 0, 1, 1, 1, 1]
     await run_jobs()
     assert len(await touches(tenants[2])) == 1
+
+
+async def test_a_tenant_that_takes_long_or_fails_keeps_no_other_from_its_turn(
+    client: httpx.AsyncClient, make_tenant: TenantMaker, installation: Runtime
+) -> None:
+    tenants = [await make_tenant() for _ in range(5)]
+    go_on = asyncio.Event()
+
+    async def rules_of(tenant_id: UUID) -> Sequence[ChannelRule]:
+        if tenant_id == tenants[0].id:
+            await go_on.wait()
+        if tenant_id == tenants[1].id:
+            raise RuntimeError("this tenant's rules cannot be read")
+        return ()
+
+    turns = Turns(installation.database, rules_of)
+
+    async def work() -> int:
+        done = 0
+        for _ in range(10):
+            with contextlib.suppress(RuntimeError):
+                done += await turns.work()
+        return done
+
+    for acting in tenants:
+        await Browser(client, acting, str(uuid4())).view(0, "?utm_source=youtube")
+    stuck = [asyncio.create_task(work()), asyncio.create_task(work())]
+    while [len(await touches(acting)) for acting in tenants] != [0, 0, 1, 1, 1]:
+        await asyncio.sleep(0.01)
+    await Browser(client, tenants[3], str(uuid4())).view(0, "?utm_source=youtube")
+    assert await work() == 1  # although one is still in the middle
+    go_on.set()
+    assert sum(await asyncio.gather(*stuck)) == 4
+    assert len(await touches(tenants[0])) == 1
 
 
 async def test_two_workers_on_one_tenant_process_every_event_once(

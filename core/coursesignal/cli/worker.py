@@ -52,7 +52,7 @@ async def work(settings: Settings, share: Share) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with Runtime.opened(settings) as runtime:
         if share == "events":
-            await keep_draining(runtime.drain_events, stop)
+            await keep_draining(runtime.event_turns().work, stop)
         else:
             await worker_of(runtime, events=share == "everything").run(stop)
 
@@ -64,7 +64,7 @@ def worker_of(runtime: Runtime, *, events: bool) -> Worker:
         runtime.database,
         runtime.where.app,
         runtime.handlers(),
-        runtime.drain_events if events else None,
+        runtime.event_turns().work if events else None,
         runtime.mailer,
         (
             *core_crons(runtime.database, runtime.registry.models),

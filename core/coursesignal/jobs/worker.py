@@ -28,6 +28,8 @@ Drain = Callable[[], Awaitable[int]]
 """Processes stored events and returns how many there were."""
 
 CONCURRENCY = 8
+EVENT_LANES = 4
+"""Tenants whose events are processed at the same time."""
 GRACE_S = 7.0
 """How long running tasks may go on after the worker was asked to stop; less than the supervisor waits."""
 CANCELLATIONS, CANCELLATION_S = 3, 0.8
@@ -60,7 +62,7 @@ class Worker:
         self._scheduler = Scheduler(database, crons)
         self._listener = Listener(app_url, (outbox.CHANNEL, mail.CHANNEL))
         self._work, self._mail = (self._listener.bells[channel] for channel in (outbox.CHANNEL, mail.CHANNEL))
-        self._idle = Bell()
+        self._idle = [Bell() for _ in range(EVENT_LANES)]
         self._queue = open_queue(settings, app_url)
         self._carrier = Carrier(
             self._queue, [(FUNCTION, self._run_slip)], concurrency=concurrency, dequeue_timeout=10.0,
@@ -97,11 +99,12 @@ class Worker:
             "schedule": self._scheduler.run(stop),
         }
         if self._drain is not None:
-            loops["events"] = _keep(stop, self._drain, self._idle, IDLE_POLL_S, "events")
+            for lane, bell in enumerate(self._idle):
+                loops[f"events {lane}"] = _keep(stop, self._drain, bell, IDLE_POLL_S, "events")
         return loops
 
     def _wake(self) -> None:
-        for bell in (self._idle, self._work, self._mail):
+        for bell in (*self._idle, self._work, self._mail):
             bell.ring()
         self._scheduler.wake()
 
@@ -115,12 +118,14 @@ async def keep_draining(drain: Drain, stop: asyncio.Event) -> None:
 
     In a process of its own it does not wait for its turn beside tasks that calculate for minutes.
     """
-    idle = Bell()
+    idle = [Bell() for _ in range(EVENT_LANES)]
     async with asyncio.TaskGroup() as group:
-        group.create_task(_keep(stop, drain, idle, IDLE_POLL_S, "events"))
+        for lane, bell in enumerate(idle):
+            group.create_task(_keep(stop, drain, bell, IDLE_POLL_S, "events"), name=f"events {lane}")
         log.info("worker started")
         await stop.wait()
-        idle.ring()
+        for bell in idle:
+            bell.ring()
     log.info("worker stopped")
 
 

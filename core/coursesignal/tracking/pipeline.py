@@ -6,9 +6,8 @@ nothing, and the batch is worked on again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from coursesignal.db.engine import Database
@@ -32,8 +31,6 @@ from coursesignal.tracking.visits import form_sessions, meet_visitors, store_ses
 logger = logging.getLogger(__name__)
 
 MAX_TENANTS = 1000
-LANES = 4
-"""Tenants worked on at the same time: while one waits for the database, the next one's events are read."""
 MAX_BATCHES = 4
 """In a row for one tenant, before the next one's turn."""
 
@@ -83,29 +80,26 @@ async def drain(db: Database, tenant_id: UUID, channel_rules: Sequence[ChannelRu
 
 async def drain_all(db: Database, rules_of: ChannelRulesOf) -> int:
     """Process what every tenant has waiting; one tenant's failure is raised after the others had their turn."""
-    async with db.control() as conn:
-        rows = await conn.fetch("select tenant_id from door_tenants_with_events($1)", MAX_TENANTS)
-        if rows:
-            await conn.execute(_KEEP_PARTITIONS_AHEAD)
-    waiting = iter([row["tenant_id"] for row in rows])
-    done = await asyncio.gather(*(_lane(db, waiting, rules_of) for _ in range(LANES)))
-    for _, failure in done:
-        if failure is not None:
-            raise failure
-    return sum(processed for processed, _ in done)
-
-
-async def _lane(db: Database, waiting: Iterator[UUID], rules_of: ChannelRulesOf) -> tuple[int, Exception | None]:
-    """Drain one tenant after the other of those that no other lane took; how many events, and what failed last."""
     processed = 0
     failure: Exception | None = None
-    for tenant_id in waiting:
+    for tenant_id in await tenants_with_events(db):
         try:
             processed += await drain(db, tenant_id, await rules_of(tenant_id))
         except Exception as error:
             logger.exception("events of tenant %s could not be processed; they stay queued", tenant_id)
             failure = error
-    return processed, failure
+    if failure is not None:
+        raise failure
+    return processed
+
+
+async def tenants_with_events(db: Database) -> Sequence[UUID]:
+    """Whose events wait, MAX_TENANTS at most; there is room for them in the table."""
+    async with db.control() as conn:
+        rows = await conn.fetch("select tenant_id from door_tenants_with_events($1)", MAX_TENANTS)
+        if rows:
+            await conn.execute(_KEEP_PARTITIONS_AHEAD)
+    return [row["tenant_id"] for row in rows]
 
 
 async def _process_batch(db: Database, tenant_id: UUID, channel_rules: Sequence[ChannelRule]) -> Batch:
