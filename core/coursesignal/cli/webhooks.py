@@ -9,8 +9,9 @@ from uuid import UUID
 import click
 
 from coursesignal.connections import inbox
-from coursesignal.connections.schemas import InboxItem, InboxState
-from coursesignal.errors import ConfigurationError
+from coursesignal.connections.house import house
+from coursesignal.connections.schemas import InboxDetail, InboxItem, InboxState
+from coursesignal.errors import ConfigurationError, NotFound
 from coursesignal.runtime import Runtime
 from coursesignal.settings import load
 
@@ -19,7 +20,7 @@ STATES = click.Choice(get_args(InboxState))
 
 @click.group()
 def command() -> None:
-    """Stored webhooks: list, replay."""
+    """Stored webhooks: list, show, replay."""
 
 
 @command.command("list")
@@ -44,23 +45,51 @@ async def _list(tenant: str, status: str, platform: str, limit: int) -> list[Inb
 
 @command.command()
 @click.argument("tenant")
+@click.argument("inbox_id", type=click.UUID)
+def show(tenant: str, inbox_id: UUID) -> None:
+    """The webhook INBOX_ID of TENANT with what was in it, without secrets."""
+    found = asyncio.run(_show(tenant, inbox_id))
+    for name in ("platform", "status", "problem", "trust", "received_at", "processed_at", "repeats"):
+        click.echo(f"{name.replace('_', ' '):14}{getattr(found, name) or ''}")
+    for name, value in found.headers.items():
+        click.echo(f"{name}: {value}")
+    click.echo(f"\n{found.body}")
+
+
+async def _show(tenant: str, inbox_id: UUID) -> InboxDetail:
+    async with Runtime.opened(load()) as runtime:
+        tenant_id = await _tenant_id(runtime, tenant)
+        async with runtime.database.tenant(tenant_id) as conn:
+            try:
+                return await inbox.detail(conn, house(runtime), tenant_id, inbox_id)
+            except NotFound as error:
+                raise click.ClickException(_absent(tenant, inbox_id)) from error
+
+
+def _absent(tenant: str, inbox_id: UUID) -> str:
+    return f"{tenant} has no webhook {inbox_id}. See `coursesignal webhooks list {tenant}`."
+
+
+@command.command()
+@click.argument("tenant")
 @click.argument("inbox_id", type=click.UUID, required=False)
 @click.option(
     "--status", type=STATES, default="quarantined", show_default=True, help="All of this state, without INBOX_ID."
 )
-def replay(tenant: str, inbox_id: UUID | None, status: str) -> None:
+@click.option("--platform", default="", help="Of all of a state only this platform's.")
+def replay(tenant: str, inbox_id: UUID | None, status: str, platform: str) -> None:
     """Process the webhook INBOX_ID of TENANT again, or all of a state. Money is booked once however often it is told."""
-    queued = asyncio.run(_replay(tenant, inbox_id, "" if inbox_id else status))
+    queued = asyncio.run(_replay(tenant, inbox_id, "" if inbox_id else status, platform))
     if inbox_id is not None and not queued:
-        raise click.ClickException(f"{tenant} has no webhook {inbox_id}. See `coursesignal webhooks list {tenant}`.")
+        raise click.ClickException(_absent(tenant, inbox_id))
     click.echo(f"{queued} queued; a worker processes them.")
 
 
-async def _replay(tenant: str, inbox_id: UUID | None, status: str) -> int:
+async def _replay(tenant: str, inbox_id: UUID | None, status: str, platform: str) -> int:
     async with Runtime.opened(load()) as runtime:
         tenant_id = await _tenant_id(runtime, tenant)
         async with runtime.database.tenant(tenant_id) as conn:
-            return await inbox.replay(conn, tenant_id, inbox_id=inbox_id, status=status)
+            return await inbox.replay(conn, tenant_id, inbox_id=inbox_id, status=status, platform=platform)
 
 
 async def _tenant_id(runtime: Runtime, slug: str) -> UUID:
