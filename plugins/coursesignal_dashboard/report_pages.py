@@ -1,4 +1,4 @@
-"""The pages of single reports: models side by side, funnel, journeys, content, students, coverage."""
+"""The pages of single reports: models side by side, funnel, journeys, content, students, products, goals, coverage."""
 
 from __future__ import annotations
 
@@ -95,4 +95,22 @@ async def coverage_page(ctx: Ctx, shell: Around, range_: RangeParam = "30d") -> 
     return await page("coverage.html", ctx, shell, title="Coverage", range=range_, ranges=RANGES, report=report)
 
 
-REPORTS = [models_page, funnel_page, journeys_page, content_page, students_page, coverage_page]
+@get("/products", operation_id="dashboard_products", summary="Products and payment plans", **HTML)
+async def products_page(ctx: Ctx, shell: Around, range_: RangeParam = "30d") -> str:
+    report, plans = await ctx.reports.products(known(range_)), await ctx.reports.plans(limit=SHOWN)
+    return await page(
+        "products.html", ctx, shell, title="Products", range=range_, ranges=RANGES, report=report, plans=plans, shown=SHOWN
+    )  # fmt: skip
+
+
+@get("/goals", operation_id="dashboard_goals", summary="Goals, and what buyers say", **HTML)
+async def goals_page(ctx: Ctx, shell: Around, range_: RangeParam = "30d") -> str:
+    report, claims = await ctx.reports.goals(known(range_)), await ctx.reports.self_reported(known(range_))
+    return await page(
+        "goals.html", ctx, shell, title="Goals", range=range_, ranges=RANGES, report=report, claims=claims, shown=SHOWN
+    )  # fmt: skip
+
+
+REPORTS = [
+    models_page, funnel_page, journeys_page, content_page, students_page, products_page, goals_page, coverage_page,
+]  # fmt: skip

@@ -83,7 +83,7 @@ def log_in(page: Page, server: ServerProcess) -> list[str]:
 
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; CI installs one")
-REPORTS = ("models", "funnel", "journeys", "content", "students", "coverage")
+REPORTS = ("models", "funnel", "journeys", "content", "students", "products", "goals", "coverage")
 PAGES = (
     "dashboard", "dashboard/purchases", *(f"dashboard/{name}" for name in REPORTS), "launches", "recommendations",
     "connections", "plugins",
