@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,9 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coursesignal.cli import main
 from coursesignal.connections import inbox
 from coursesignal.connections.redaction import REDACTED, redacted_text
 from coursesignal.runtime import Runtime
@@ -167,6 +171,40 @@ async def test_nobody_reads_secrets_in_a_stored_webhook(
         for secret in (key, "s3cr3t-word", "kajabi-secret", 'a\\"b', "hush"):
             assert secret not in shown
         assert "order=7" in shown or "sent to" in shown
+
+
+async def test_an_operator_lists_reads_and_replays_webhooks_from_the_command_line(
+    client: httpx.AsyncClient,
+    installation: Runtime,
+    tenant: ActingTenant,
+    kajabi: FakeKajabi,
+    hook: str,
+    run_jobs: RunJobs,
+) -> None:
+    settings, where = installation.settings, installation.where
+    env = {
+        "COURSESIGNAL_HOME": str(settings.home), "COURSESIGNAL_PLUGINS_FILE": str(settings.plugins_file),
+        "DATABASE_URL": where.owner, "COURSESIGNAL_TESTING": "1", "COURSESIGNAL_APP_DATABASE_URL": where.app,
+        "COURSESIGNAL_INGEST_DATABASE_URL": where.ingest,
+    }  # fmt: skip
+
+    async def run(*words: str) -> str:
+        invoke = functools.partial(CliRunner().invoke, main, ["webhooks", *words], env=env)
+        done = await asyncio.to_thread(invoke)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    slug = tenant.tenant.slug
+    await client.post(hook, content=b'{"half": "kajabi-secret", ')
+    await run_jobs()
+    (item,) = await items(client, tenant)
+    assert item["id"] in await run("list", slug, "--status", "quarantined")
+    shown = await run("show", slug, item["id"])
+    assert '{"half": "[redacted]"' in shown and "quarantined" in shown
+    assert "1 queued" in await run("replay", slug, item["id"])
+    await run_jobs()
+    assert "1 queued" in await run("replay", slug, "--status", "quarantined", "--platform", "kajabi")
+    assert "0 queued" in await run("replay", slug, "--status", "done")
 
 
 @given(st.dictionaries(st.sampled_from(["token", "clientSecret", "note", "API_KEY"]), st.text(max_size=20), max_size=4))
