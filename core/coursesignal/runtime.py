@@ -18,6 +18,7 @@ from coursesignal.db.engine import Database
 from coursesignal.db.migrate import Migrator
 from coursesignal.db.roles import Addresses, addresses, bootstrap
 from coursesignal.identity.tasks import handlers as identity_handlers
+from coursesignal.jobs import outbox
 from coursesignal.jobs.mail import Mailer
 from coursesignal.jobs.tasks import Handler
 from coursesignal.plugin import BaseContext, Tenant
@@ -53,6 +54,7 @@ class Runtime:
         """Load keys and plugins and start the embedded server if there is no other; connects to nothing yet."""
         keys = KeyRing.load(settings)
         registry = load_registry(settings)
+        outbox.listen_to(registry.hook_names)
         server = None
         if where is None:
             server = None if settings.database_url else EmbeddedServer(settings.home).start()

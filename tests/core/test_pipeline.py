@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from coursesignal.jobs import outbox
 from coursesignal.plugin import ChannelRule
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
@@ -297,8 +298,9 @@ async def test_an_identify_sent_with_its_page_belongs_to_that_pages_visit(
 
 
 async def test_new_touches_of_a_known_person_have_their_credits_computed_again(
-    tenant: ActingTenant, browser: Browser, run_jobs: Run, installation: Runtime
+    tenant: ActingTenant, browser: Browser, run_jobs: Run, installation: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outbox, "_heard", {"touches_recorded"})
     await browser.send({"eventId": str(uuid4()), "type": "identify", "email": "a@example.com", "at": START.isoformat()})
     await run_jobs()
     await browser.view(60, "?utm_source=youtube")
@@ -407,6 +409,17 @@ async def test_one_tenants_failure_keeps_nobody_else_waiting(
     assert [len(await touches(acting)) for acting in tenants] == [1, 1, 0, 1, 1, 1, 1]
     await run_jobs()
     assert len(await touches(tenants[2])) == 1
+
+
+async def test_news_that_no_plugin_listens_to_leaves_no_work_behind(
+    tenant: ActingTenant, browser: Browser, installation: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for heard, expected in ((frozenset[str](), 0), (frozenset({"touches_recorded"}), 1)):
+        monkeypatch.setattr(outbox, "_heard", set(heard))
+        await browser.view(0 if expected else 60, "?utm_source=youtube")
+        assert await drain(installation.database, tenant.id, ()) == 1
+        news = await rows(tenant, "(select * from outbox where name = 'touches_recorded') o", "id")
+        assert len(news) == expected
 
 
 async def test_a_tenant_that_takes_long_or_fails_keeps_no_other_from_its_turn(

@@ -19,6 +19,7 @@ from coursesignal.benchmark.history import superuser
 from coursesignal.benchmark.load import Measured, Target, run_load
 from coursesignal.benchmark.place import BenchTenant, cpu_seconds
 from coursesignal.benchmark.traffic import bodies, event_of
+from coursesignal.errors import ConfigurationError
 from coursesignal.runtime import Runtime
 from coursesignal.tracking.collect import EVENT_PATH
 
@@ -26,10 +27,14 @@ LOOK_EVERY_S = 5.0
 CLICK_EVERY_S = 7.0
 ASK_EVERY_S = 0.1
 GIVE_UP_S = 60.0
+IDLE_WITHIN_S = 900.0
 _BACKLOG = """
     select coalesce(sum(cardinality(event_ids)), 0)::int as events,
         coalesce(extract(epoch from clock_timestamp() - min(received_at)), 0)::float as oldest_s
     from event_batches"""
+
+_IS_BUSY = """
+    select exists (select from outbox where status = 'pending' and run_at < now()) or exists (select from event_batches)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ async def sustain(runtime: Runtime, crowd: Crowd, traffic: Traffic, port: int, p
     target = Target("127.0.0.1", port, EVENT_PATH, 202, _bodies_for(crowd, traffic.events))
     looks: list[Look] = []
     clicks_s: list[float] = []
+    async with superuser(runtime) as conn:
+        await _until_idle(conn)
     async with superuser(runtime) as conn, asyncio.TaskGroup() as group:
         beside = [
             group.create_task(_look(conn, looks)),
@@ -99,6 +106,15 @@ def _bodies_for(crowd: Crowd, events: int) -> Callable[[], bytes]:
     weights = list(itertools.accumulate(sizes(len(makers), 1_000_000)))
     dice = random.Random(1)  # noqa: S311 – no secret
     return lambda: dice.choices(makers, cum_weights=weights)[0]()
+
+
+async def _until_idle(conn: asyncpg.Connection) -> None:
+    """Wait for what an installation does at its first start, like crediting under models that are new to it."""
+    for _ in range(int(IDLE_WITHIN_S)):
+        await asyncio.sleep(1)
+        if not await conn.fetchval(_IS_BUSY):
+            return
+    raise ConfigurationError(f"The workers are still busy after {IDLE_WITHIN_S:.0f} s, without any traffic.")
 
 
 async def _look(conn: asyncpg.Connection, looks: list[Look]) -> None:

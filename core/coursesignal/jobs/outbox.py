@@ -6,7 +6,7 @@ database's clock and workers run them, at least once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -30,15 +30,35 @@ INSERT = """
 """
 
 
+_heard: set[str] | None = None
+"""Names of the events that a plugin of this process listens to; None: nobody said, it may be any."""
+
+
+def listen_to(names: Iterable[str]) -> None:
+    """Say what the loaded plugins listen to: other events are put on record for nobody any more.
+
+    Said again, by another installation in this process, what either listens to counts.
+    """
+    global _heard
+    _heard = (_heard or set()) | set(names)
+
+
+def _is_heard(event: Event) -> bool:
+    return _heard is None or event.name in _heard
+
+
 async def publish(conn: asyncpg.Connection, event: Event) -> None:
     """Announce ``event`` to the plugins of its tenant once this transaction has committed."""
+    if not _is_heard(event):
+        return
     payload = msgspec.to_builtins(event)
     await put(conn, event.tenant_id, "event", event.name, payload, key=f"event:{event.id}")
 
 
 async def publish_all(conn: asyncpg.Connection, events: Sequence[Event]) -> None:
     """Announce ``events`` like :func:`publish`, in two round trips for any number."""
-    if not events:
+    heard = [event for event in events if _is_heard(event)]
+    if not heard:
         return
     await conn.executemany(
         INSERT,
@@ -47,7 +67,7 @@ async def publish_all(conn: asyncpg.Connection, events: Sequence[Event]) -> None
                 event.tenant_id, uuid7(), "event", "", event.name, msgspec.to_builtins(event), f"event:{event.id}", None,
                 MAX_ATTEMPTS,
             )
-            for event in events
+            for event in heard
         ],
     )  # fmt: skip
     await conn.execute(f"notify {CHANNEL}")
@@ -66,6 +86,19 @@ async def enqueue(
 ) -> None:
     """Have the job ``name`` run once this transaction has committed; the same ``key`` twice is one job."""
     await put(conn, tenant_id, "job", name, payload, plugin=plugin, run_at=run_at, key=key, max_attempts=max_attempts)
+
+
+async def enqueue_all(
+    conn: asyncpg.Connection, tenant_id: UUID, name: str, jobs: Sequence[tuple[Mapping[str, Any], str]]
+) -> None:
+    """Have the job ``name`` run once for each of these payloads and keys, in two round trips for any number."""
+    if not jobs:
+        return
+    await conn.executemany(
+        INSERT,
+        [(tenant_id, uuid7(), "job", "", name, dict(payload), key, None, MAX_ATTEMPTS) for payload, key in jobs],
+    )
+    await conn.execute(f"notify {CHANNEL}")
 
 
 async def put(

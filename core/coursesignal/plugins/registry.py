@@ -67,6 +67,11 @@ class Registry:
     """By full name, ``<plugin>.<cron>``."""
     migration_sources: tuple[MigrationSource, ...] = ()
 
+    @property
+    def hook_names(self) -> frozenset[str]:
+        """Of all hooks that any plugin has."""
+        return frozenset(name for plugin in self.plugins for name in plugin.hooks)
+
     def subscribers(self, event_name: str) -> tuple[str, ...]:
         """Slugs of the plugins with a hook of that name, in load order."""
         return tuple(plugin.slug for plugin in self.plugins if event_name in plugin.hooks)
