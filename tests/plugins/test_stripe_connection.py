@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ from coursesignal.testing.platforms import FakeSale, FakeStripe, StripeQuirks, u
 
 RunJobs = Callable[[], Awaitable[None]]
 NOW = datetime.now(UTC).replace(microsecond=0)
+PAYLOADS = Path(__file__).parent / "payloads" / "stripe"
 ALL, BEFORE_BASIL, ANCIENT = "2026-06-24.dahlia", "2025-02-24.acacia", "2022-08-01"
 
 
@@ -250,6 +253,27 @@ async def test_a_tampered_replayed_or_foreign_webhook_is_refused_and_stores_noth
     async with tenant.transaction() as conn:
         assert await conn.fetchval("select count(*) from inbox where tenant_id = $1", tenant.id) == 0
     assert (await client.post(path, content=body, headers={"stripe-signature": good})).status_code == 202
+
+
+async def test_every_documented_payload_is_taken_in(
+    client: httpx.AsyncClient, tenant: ActingTenant, stripe: FakeStripe, run_jobs: RunJobs
+) -> None:
+    path = (await connect(client, tenant))["webhookUrl"].removeprefix("http://coursesignal.test")
+    for payload in sorted(PAYLOADS.glob("*.json")):
+        body = payload.read_bytes()
+        answer = await client.post(path, content=body, headers={"stripe-signature": stripe.signature(body)})
+        assert answer.status_code == 202, payload.name
+    await run_jobs()
+    items = (await get(client, tenant, "/api/connections/inbox?limit=100"))["items"]
+    assert [item["problem"] for item in items if item["problem"]] == []
+    counted = Counter(item["status"] for item in items)
+    assert counted == {"done": len(items) - 7, "ignored": 7}, (
+        "what is no money and nobody's is left out, and said to be"
+    )
+    assert {item["trust"] for item in items} == {"signed"}
+    (bought, *others) = [one for one in await purchases(tenant) if one["charged_minor"]]
+    assert others == [], "whatever version of whatever object: they all tell of one purchase"
+    assert bought["email"] == "pat@example.test"
 
 
 async def test_while_a_secret_is_rolled_webhooks_of_either_are_taken(
