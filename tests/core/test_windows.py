@@ -34,7 +34,7 @@ async def answers(
     found = {}
     for report in reports:
         params = dict(httpx.QueryParams(report.partition("?")[2])) | asked
-        period = {} if "range" in params else SPAN
+        period = {} if {"range", "from"} & params.keys() else SPAN
         path = f"/api/analytics/{report.partition('?')[0]}"
         answer = await client.get(path, params={**period, **params}, headers=shop.headers)
         assert answer.status_code == 200, (report, answer.text)
@@ -86,6 +86,26 @@ async def test_a_window_that_is_asked_answers_as_the_tenants_own(
     finally:
         await live_by(client, shop, run_jobs, 90)
     assert asked[EVERY_MODEL[0]]["rows"] != (await answers(client, shop, EVERY_MODEL))[EVERY_MODEL[0]]["rows"]
+
+
+async def test_visits_before_the_reports_first_day_are_credited(
+    client: httpx.AsyncClient, make_tenant: TenantMaker
+) -> None:
+    shop = await make_tenant()
+    past = History(shop)
+    for days in (80, 5):
+        await past.visit("ann", JUNE - timedelta(days=days), f"source-{days}", email="ann@example.com")
+    await past.sale("ann@example.com", 1_000, JUNE)
+    await past.credit()
+    for asked, first in (({}, "source-80"), ({"window": "7"}, "source-5"), ({"window": "365"}, "source-80")):
+        found = await get_on_the_day(client, shop, model="first_touch", **asked)
+        assert {row["source"]: row["revenueMinor"] for row in found["rows"]} == {first: 1_000}
+
+
+async def get_on_the_day(client: httpx.AsyncClient, shop: ActingTenant, **asked: str) -> Any:
+    """Revenue by source of the very day of the sale."""
+    day = {"from": "2026-06-15", "to": "2026-06-15"}
+    return (await answers(client, shop, ("sources",), **day, **asked))["sources"]
 
 
 async def live_by(client: httpx.AsyncClient, shop: ActingTenant, run_jobs: RunJobs, days: int) -> None:
