@@ -18,15 +18,16 @@ PAGES = sorted(DOCS.glob("*.md"))
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if hasattr(spec, "coursesignal_spec")}
 
 PUBLIC = """
-API_VERSION PROJECT Account AddressRefused Advice AttributionModel AuthFailed BaseContext Capabilities ChannelRule Charge ChargeKind
-CohortCell CohortReport Command Conflict Connected Connection ConnectionContext Connector ConsentConnector
-ConsentRequest Contact ContentReport Context CoverageReport CredentialsRejected Cron DailyReport DrilldownReport
-EmailTemplate Exporter FieldError FittedAttributionModel ForeignKey FunnelReport GoalReport Hit HostRefused Invalid Item
-Job JourneyBucket JourneysReport LifetimeReport ModelComparison NavItem NavLink NewReturningReport NoSettings NotFound
-Page Panel PanelLink PathRecord Permission Plan PlansReport PlatformEvent PluginError ProductsReport PurchaseDetail
-PurchaseFacts RecentPurchases Recommendation RecommendationRule RefundTotal ReportPeriod Reports Routes Secret
-SelfReportedReport Settings SetupState Shell SourcesReport StudentsReport Summary Tenant TenantDb TenantLink
-TooLittleData Touch Unavailable WebhookRejected WebhookRequest decimal_amount hookimpl migration tenant_table uuid7
+API_VERSION PROJECT Account AddressRefused Advice AttributionModel AuthFailed BaseContext Capabilities ChannelRule
+Charge ChargeKind CohortCell CohortReport Command Conflict Connected Connection ConnectionContext Connector
+ConsentConnector ConsentRequest Contact ContentReport Context CoverageReport CredentialsRejected Cron DailyReport
+DrilldownReport EmailTemplate Exporter FieldError FittedAttributionModel ForeignKey FunnelReport GoalReport Hit
+HostRefused Invalid Item Job JourneyBucket JourneysReport LifetimeReport ModelComparison NavItem NavLink
+NewReturningReport NoSettings NotFound Page Panel PanelLink PathRecord Permission Plan PlansReport PlatformEvent
+PluginError ProductsReport PurchaseDetail PurchaseFacts RecentPurchases Recommendation RecommendationRule RefundTotal
+ReportPeriod Reports Routes Secret SelfReportedReport Settings SetupState Shell SourcesReport StudentsReport Summary
+Tenant TenantDb TenantLink TooLittleData Touch Unavailable WebhookRejected WebhookRequest decimal_amount hookimpl
+migration tenant_table uuid7
 """
 """What plugins may import from coursesignal.plugin. Adding a name is a promise; taking one away breaks plugins."""
 
