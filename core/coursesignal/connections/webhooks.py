@@ -6,17 +6,21 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
+from coursesignal.connections import arrivals
+from coursesignal.connections.arrivals import Arrival, Door, Outcome
 from coursesignal.connections.vault import StoredCredentialsUnreadable, open_credentials
 from coursesignal.db.engine import Database
 from coursesignal.errors import NotFound, RateLimited, Unauthenticated
-from coursesignal.jobs.outbox import enqueue
+from coursesignal.jobs.outbox import enqueue_all
 from coursesignal.plugin import Connector, WebhookRejected, WebhookRequest
 from coursesignal.security.box import Box
 from coursesignal.security.tokens import hash_token
@@ -41,19 +45,17 @@ _OPEN = """
       and (c.key_hash = $4 or (c.previous_key_hash = $4 and c.previous_key_until > now()))
       and coalesce(p.granted, true) and coalesce(p.enabled, true)"""
 
+_STORE = """
+    insert into inbox (tenant_id, connection_id, delivery_key, headers, query, body, received_at, signed, repeats)
+    select $1, connection_id, delivery_key, headers::jsonb, query::jsonb, body, received_at, signed, repeats
+    from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[], $8::boolean[], $9::int[])
+        as came (connection_id, delivery_key, headers, query, body, received_at, signed, repeats)
+    on conflict (tenant_id, connection_id, delivery_key) do update set repeats = inbox.repeats + excluded.repeats + 1
+    returning id, connection_id, delivery_key, xmax = 0 as fresh"""
+
 _buckets = TokenBuckets(PER_CONNECTION_S)
 _known: dict[tuple[str, bytes], Door] = {}
 """Where addresses lead: an address never leads elsewhere, and whether it is open is asked each time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """The connection a webhook address leads to."""
-
-    tenant_id: UUID
-    connection_id: UUID
-    platform: str
-    key_hash: bytes
 
 
 async def knock(db: Database, limiter: RateLimiter, platform: str, key: str, caller: str) -> Door:
@@ -86,30 +88,57 @@ async def miss(db: Database, limiter: RateLimiter, caller: str) -> None:
 async def look(db: Database, door: Door) -> None:
     """Raise NotFound unless the address works."""
     async with db.tenant(door.tenant_id) as conn:
-        await _open(conn, door)
+        if await _opened(conn, door) is None:
+            raise NotFound()
 
 
-async def _open(conn: asyncpg.Connection, door: Door) -> asyncpg.Record:
-    row = await conn.fetchrow(_OPEN, door.tenant_id, door.connection_id, door.platform, door.key_hash)
-    if row is None:
-        raise NotFound()
-    return row
+async def _opened(conn: asyncpg.Connection, door: Door) -> asyncpg.Record | None:
+    """What is needed to take in a webhook at this address; None when it does not work, or not any more."""
+    return await conn.fetchrow(_OPEN, door.tenant_id, door.connection_id, door.platform, door.key_hash)
 
 
 async def receive(db: Database, box: Box, connector: Connector[Any], door: Door, request: WebhookRequest) -> bool:
-    """Verify and commit one webhook; returns whether it is new. Raises Unauthenticated, RateLimited, NotFound."""
+    """Verify and commit one webhook; returns whether it is new. Raises Unauthenticated, RateLimited, NotFound, Busy."""
     if wait_s := _buckets.take(door.connection_id, time.monotonic()):
         raise RateLimited(retry_after_s=max(1, round(wait_s)))
-    async with db.tenant(door.tenant_id) as conn:
-        row = await _open(conn, door)
-        _verify(box, connector, door, row["credentials"], request)
-        fresh = await _store(conn, door, delivery_key(connector, request), request, connector.capabilities.signed_push)
-        if row["unnoted"]:
-            await conn.execute(
-                "update connections set last_webhook_at = now() where tenant_id = $1 and id = $2",
-                door.tenant_id, door.connection_id,
-            )  # fmt: skip
-    return fresh
+    return await arrivals.stored(db, Arrival(door, connector, request), partial(_commit, box))
+
+
+async def _commit(box: Box, conn: asyncpg.Connection, batch: Sequence[Arrival]) -> Sequence[Outcome]:
+    """Store what is authentic among webhooks of one tenant; the others are refused."""
+    opened = {door: await _opened(conn, door) for door in {arrival.door for arrival in batch}}
+    outcomes = [_checked(box, arrival, opened[arrival.door]) for arrival in batch]
+    keyed: dict[tuple[UUID, str], list[int]] = defaultdict(list)
+    for number, arrival in enumerate(batch):
+        if outcomes[number] is True:
+            keyed[arrival.door.connection_id, delivery_key(arrival.connector, arrival.request)].append(number)
+    fresh = await _store(conn, [(key, batch[numbers[0]], len(numbers)) for key, numbers in sorted(keyed.items())])
+    for key, numbers in keyed.items():
+        for place, number in enumerate(numbers):
+            outcomes[number] = key in fresh and place == 0
+    for door in {batch[numbers[0]].door for numbers in keyed.values()}:
+        await _note(conn, door, opened[door])
+    return outcomes
+
+
+def _checked(box: Box, arrival: Arrival, opened: asyncpg.Record | None) -> Outcome:
+    """True for an authentic webhook at an open address, else why it is refused."""
+    if opened is None:
+        return NotFound()
+    try:
+        _verify(box, arrival.connector, arrival.door, opened["credentials"], arrival.request)
+    except Unauthenticated as refused:
+        return refused
+    return True
+
+
+async def _note(conn: asyncpg.Connection, door: Door, opened: asyncpg.Record | None) -> None:
+    """That the connection's webhooks arrive; not noted every time."""
+    if opened is not None and opened["unnoted"]:
+        await conn.execute(
+            "update connections set last_webhook_at = now() where tenant_id = $1 and id = $2",
+            door.tenant_id, door.connection_id,
+        )  # fmt: skip
 
 
 def _verify(box: Box, connector: Connector[Any], door: Door, sealed: bytes | None, request: WebhookRequest) -> None:
@@ -142,22 +171,29 @@ def delivery_key(connector: Connector[Any], request: WebhookRequest) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-async def _store(conn: asyncpg.Connection, door: Door, key: str, request: WebhookRequest, signed: bool) -> bool:
-    """Put the webhook into the inbox and its task into the outbox, or count a repeat."""
-    stored = await conn.fetchrow(
-        """
-        insert into inbox (tenant_id, connection_id, delivery_key, headers, query, body, received_at, signed)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)
-        on conflict (tenant_id, connection_id, delivery_key) do update set repeats = inbox.repeats + 1
-        returning id, repeats = 0 as fresh
-        """,
-        door.tenant_id, door.connection_id, key, redacted(request.headers), _storable(request.query), request.body,
-        request.received_at, signed,
+async def _store(
+    conn: asyncpg.Connection, deliveries: Sequence[tuple[tuple[UUID, str], Arrival, int]]
+) -> Collection[tuple[UUID, str]]:
+    """Put deliveries, each with how often it came, into the inbox and their tasks into the outbox; returns which are new."""
+    if not deliveries:
+        return ()
+    tenant_id = deliveries[0][1].door.tenant_id
+    rows = await conn.fetch(
+        _STORE, tenant_id, [key[0] for key, _, _ in deliveries], [key[1] for key, _, _ in deliveries],
+        [_json(redacted(one.request.headers)) for _, one, _ in deliveries],
+        [_json(_storable(one.request.query)) for _, one, _ in deliveries],
+        [one.request.body for _, one, _ in deliveries], [one.request.received_at for _, one, _ in deliveries],
+        [one.connector.capabilities.signed_push for _, one, _ in deliveries],
+        [times - 1 for _, _, times in deliveries],
     )  # fmt: skip
-    assert stored is not None
-    if stored["fresh"]:
-        await enqueue(conn, door.tenant_id, "core.inbox", {"inboxId": str(stored["id"])}, key=f"inbox:{stored['id']}")
-    return bool(stored["fresh"])
+    fresh = [row for row in rows if row["fresh"]]
+    tasks = [({"inboxId": str(row["id"])}, f"inbox:{row['id']}") for row in fresh]
+    await enqueue_all(conn, tenant_id, "core.inbox", tasks)
+    return {(row["connection_id"], row["delivery_key"]) for row in fresh}
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def redacted(headers: Mapping[str, str]) -> dict[str, str]:
