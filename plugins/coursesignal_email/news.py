@@ -27,7 +27,7 @@ PROBLEM = "select problem from connections where tenant_id = $1 and id = $2 and 
 
 async def first_sale(ctx: Context[EmailSettings], event: PurchaseRecorded) -> None:
     """Tell the owners once, about the first recent sale whose source is known."""
-    if not ctx.settings.first_sale:
+    if not ctx.settings.first_sale or datetime.now(UTC) - event.occurred_at > NEWS_FOR:
         return
     sale = await ctx.reports.purchase(event.purchase_id)
     if sale.source is None or datetime.now(UTC) - sale.purchased_at > NEWS_FOR:
