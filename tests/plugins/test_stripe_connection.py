@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,7 @@ import pytest
 
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
-from coursesignal.testing.platforms import FakeSale, FakeStripe, StripeQuirks, use_platform
+from coursesignal.testing.platforms import Delivery, FakeSale, FakeStripe, StripeQuirks, use_platform
 
 RunJobs = Callable[[], Awaitable[None]]
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -180,6 +181,36 @@ async def test_whatever_an_endpoint_is_sent_every_payment_is_booked_once(
     await run_jobs()
     assert await books(tenant) == {"USD": (19_900 + 2 * 4_900, 3_500)}
     assert (await get(client, tenant, "/api/stripe/reconciliation"))["agrees"] is True
+
+
+HISTORY = (
+    "charge.succeeded", "invoice_payment.paid", "invoice.paid", "refund.created", "charge.refunded",
+    "customer.subscription.deleted",
+)  # fmt: skip
+
+
+async def test_six_events_end_in_one_state_in_whatever_order_they_come(
+    client: httpx.AsyncClient, tenant: ActingTenant, stripe: FakeStripe, run_jobs: RunJobs
+) -> None:
+    stripe.quirks.pushes = HISTORY
+    url = (await connect(client, tenant))["webhookUrl"]
+    rng = random.Random(11)
+    orders = rng.sample(list(permutations(range(len(HISTORY)))), 36)
+    waiting: list[list[Delivery]] = []
+    for number in range(len(orders)):
+        sale = stripe.sell(f"buyer{number}@example.com", 4_900, recurring=True)
+        stripe.refund(sale, 1_900)
+        stripe.cancel(sale)
+        waiting.append(stripe.pending)
+        stripe.pending = []
+    for turn in range(len(HISTORY)):
+        stripe.pending = [waiting[number][order[turn]] for number, order in enumerate(orders)]
+        await deliver(client, stripe, url, copies=2, rng=rng)
+        await run_jobs()
+    states = {tuple(v for k, v in one.items() if k != "email") for one in await purchases(tenant)}
+    assert states == {("Example Course", 4_900, 1_900, 1, True, "unmatched")}
+    assert len(await purchases(tenant)) == len(orders)
+    assert await books(tenant) == ledger(stripe)
 
 
 async def make_due(tenant: ActingTenant) -> None:
