@@ -1,4 +1,4 @@
-"""Credit a tenant's whole history again, in the background, with progress, two lanes at a time.
+"""Credit a tenant's whole history again, in the background, with progress, in several lanes at once.
 
 Each batch of purchases is a transaction: a report sees a purchase before or after, never between, so that it always adds up. Only
 what differs is written; a worker that dies costs the batches under way, and whoever goes on finds the rest done. A run that finds
@@ -20,7 +20,8 @@ from coursesignal.jobs.tasks import TaskRun
 from coursesignal.plugin import AttributionModel
 
 BATCH = 500
-LANES = 2
+LANES = 3
+"""So that the database is busy while one of them is worked out here."""
 KEPT_DAYS = 30
 
 # Whatever the planner thinks of a tenant it has no statistics of: of a batch everything is found by an index. Nobody waits for a
