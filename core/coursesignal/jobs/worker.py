@@ -28,8 +28,8 @@ Drain = Callable[[], Awaitable[int]]
 """Processes stored events and returns how many there were."""
 
 CONCURRENCY = 8
-EVENT_LANES = 4
-"""Tenants whose events are processed at the same time."""
+EVENT_LANES, LANES_BESIDE_TASKS = 8, 2
+"""Tenants whose events are processed at the same time, in a process of their own and in one that runs tasks too."""
 GRACE_S = 7.0
 """How long running tasks may go on after the worker was asked to stop; less than the supervisor waits."""
 CANCELLATIONS, CANCELLATION_S = 3, 0.8
@@ -62,7 +62,7 @@ class Worker:
         self._scheduler = Scheduler(database, crons)
         self._listener = Listener(app_url, (outbox.CHANNEL, mail.CHANNEL))
         self._work, self._mail = (self._listener.bells[channel] for channel in (outbox.CHANNEL, mail.CHANNEL))
-        self._idle = [Bell() for _ in range(EVENT_LANES)]
+        self._idle = [Bell() for _ in range(LANES_BESIDE_TASKS)]
         self._queue = open_queue(settings, app_url)
         self._carrier = Carrier(
             self._queue, [(FUNCTION, self._run_slip)], concurrency=concurrency, dequeue_timeout=10.0,
