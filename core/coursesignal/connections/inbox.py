@@ -156,7 +156,7 @@ async def _one_by_one(
                 done += await _book(conn, house, [row])
         except IMPOSSIBLE as error:
             words = f"This body says something impossible: {' '.join(str(error).split())[:200]}"
-            await _keep(conn, house, row, Outcome("quarantined", words))
+            await _keep(conn, house, [(row, Outcome("quarantined", words))])
             done.append(row["id"])
         except Exception:
             if must:
@@ -167,20 +167,19 @@ async def _one_by_one(
 
 async def _book(conn: asyncpg.Connection, house: House, rows: Sequence[asyncpg.Record]) -> Sequence[UUID]:
     """Read webhooks, book the events of each connection together, and note what became of each."""
-    outcomes: dict[UUID, Outcome] = {}
+    outcomes: list[tuple[asyncpg.Record, Outcome]] = []
     events: dict[tuple[UUID, str, bool], list[PlatformEvent]] = defaultdict(list)
     for row in rows:
         connector = house.connectors.get(row["platform"])
         reading = read(connector, row["platform"], _request(row))
-        outcomes[row["id"]] = _outcome(row, reading)
-        doubtful = trust.is_doubtful(connector, signed=row["signed"])
-        events[row["connection_id"], row["platform"], doubtful] += reading.events
+        told = checked(reading.events)
+        outcomes.append((row, _outcome(row, reading, told)))
+        events[row["connection_id"], row["platform"], trust.is_doubtful(connector, signed=row["signed"])] += told
     for (connection_id, platform, doubtful), told in events.items():
         if told:
             await _apply(conn, house, rows[0]["tenant_id"], connection_id, platform, told, doubtful=doubtful)
-    for row in rows:
-        await _keep(conn, house, row, outcomes[row["id"]])
-    return list(outcomes)
+    await _keep(conn, house, outcomes)
+    return [row["id"] for row in rows]
 
 
 async def _apply(
@@ -194,7 +193,6 @@ async def _apply(
     doubtful: bool,
 ) -> None:
     """Book events; what nobody else told of before is unverified if they are ``doubtful``."""
-    events = checked(events)
     told = set(trust.ids_of(events))
     new = told - await trust.known(conn, tenant_id, connection_id, told) if doubtful else set()
     await apply(conn, tenant_id, connection_id, platform, events, house.models)
@@ -206,40 +204,35 @@ def _request(row: asyncpg.Record) -> WebhookRequest:
     return WebhookRequest(body=row["body"], headers=row["headers"], query=row["query"], received_at=row["received_at"])
 
 
-def _outcome(row: asyncpg.Record, reading: Reading) -> Outcome:
+def _outcome(row: asyncpg.Record, reading: Reading, told: Sequence[PlatformEvent]) -> Outcome:
     if reading.problem is not None:
         log.warning("webhook.quarantined platform=%s inbox=%s", row["platform"], row["id"])
         return Outcome("quarantined", reading.problem)
-    if not reading.events:
+    if not told:
         return Outcome("ignored")
-    return Outcome("done", None, () if row["signed"] else _money(reading.events))
+    return Outcome("done", None, () if row["signed"] else trust.ids_of(told))
 
 
-def _money(events: Sequence[PlatformEvent]) -> Sequence[str]:
-    """Our ids of the money in events; none where they are no events at all, which booking them will tell."""
-    try:
-        return trust.ids_of(checked(events))
-    except IMPOSSIBLE:
-        return ()
-
-
-async def _keep(conn: asyncpg.Connection, house: House, row: asyncpg.Record, outcome: Outcome) -> None:
-    problem = outcome.problem
-    if await forget(conn, house, row) and problem is not None:
-        problem = FORGOTTEN
-    await conn.execute(
+async def _keep(conn: asyncpg.Connection, house: House, outcomes: Sequence[tuple[asyncpg.Record, Outcome]]) -> None:
+    """Note what became of webhooks; those that name somebody erased are emptied, and cannot be processed again."""
+    if not outcomes:
+        return
+    tenant_id = outcomes[0][0]["tenant_id"]
+    erased = await tombstones.of_tenant(conn, tenant_id)
+    naming = {row["id"] for row, _ in outcomes if erased.hashes and names(house, row, erased)}
+    if naming:
+        await empty(conn, tenant_id, list(naming))
+    await conn.executemany(
         "update inbox set status = $3, problem = $4, money = $5, processed_at = now() where tenant_id = $1 and id = $2",
-        row["tenant_id"], row["id"], outcome.status, problem, list(outcome.money),
+        [
+            (
+                tenant_id, row["id"], outcome.status,
+                FORGOTTEN if row["id"] in naming and outcome.problem is not None else outcome.problem,
+                list(outcome.money),
+            )
+            for row, outcome in outcomes
+        ],
     )  # fmt: skip
-
-
-async def forget(conn: asyncpg.Connection, house: House, row: asyncpg.Record) -> bool:
-    """Empty a webhook that names somebody whose data was erased; returns whether it did. It cannot be processed again."""
-    erased = await tombstones.of_tenant(conn, row["tenant_id"])
-    if not erased.hashes or not names(house, row, erased):
-        return False
-    await empty(conn, row["tenant_id"], [row["id"]])
-    return True
 
 
 def names(house: House, row: asyncpg.Record, erased: Tombstones) -> bool:
