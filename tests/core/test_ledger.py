@@ -14,6 +14,7 @@ import pytest
 
 from coursesignal.commerce.money import Money, stepped
 from coursesignal.commerce.service import Recorded, record
+from coursesignal.jobs import outbox
 from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts, RefundTotal
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 
@@ -23,6 +24,12 @@ ANN = Contact(email="Ann@Example.com", external_id="c1", name="Ann Example")
 
 def on_day(day: int) -> datetime:
     return NOON + timedelta(days=day)
+
+
+@pytest.fixture(autouse=True)
+def everything_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no plugin here listens to is announced all the same."""
+    monkeypatch.setattr(outbox, "_heard", None)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +252,66 @@ async def test_money_in_a_second_currency_stays_apart(shop: ActingTenant) -> Non
     assert [charge[2:4] for charge in purchase["charges"]] == [(100, "USD"), (9, "JPY")]
 
 
+def told_twice() -> list[PlatformEvent]:
+    """Three refunds, each told by itself and as a sum; one failed and was made again, which no sum shows."""
+
+    def refund(number: str, amount: int, day: int, kind: Any = "refund") -> Charge:
+        return Charge(
+            external_id=number, kind=kind, amount_minor=amount, currency="USD", occurred_at=on_day(day),
+            purchase_keys=("pay:1",), refund_of="t1",
+        )  # fmt: skip
+
+    sale = Charge(
+        external_id="t1",
+        kind="sale",
+        amount_minor=10_000,
+        currency="USD",
+        occurred_at=on_day(0),
+        purchase_keys=("pay:1",),
+    )
+    sums = [
+        RefundTotal(
+            charge_external_id="t1", total_minor=total, currency="USD", occurred_at=on_day(9), purchase_keys=("pay:1",)
+        )
+        for total in (3_000, 5_000)
+    ]
+    singly = [
+        refund("r1", 3_000, 2),
+        refund("r2", 2_000, 3),
+        refund("r2:failed", 2_000, 4, "dispute_reversal"),
+        refund("r3", 2_000, 5),
+    ]
+    return [sale, *sums, *singly]
+
+
+async def test_refunds_told_one_by_one_and_in_all_are_counted_once(shop: ActingTenant) -> None:
+    dice = random.Random(20_260_505)
+    for _ in range(15):
+        told = [*told_twice(), *dice.choices(told_twice(), k=2)]
+        dice.shuffle(told)
+        there = await connection(shop)
+        for event in told:
+            await book(shop, there, [event])
+        [purchase] = await ledger(shop, there)
+        assert (purchase["charged_minor"], purchase["refunded_minor"]) == (10_000, 5_000)
+        assert [charge[0] for charge in purchase["charges"]] == ["t1", "r1", "r2", "r2:failed", "r3"]
+
+
+async def test_a_sum_counts_until_its_refunds_are_told_and_each_is_announced_once(shop: ActingTenant) -> None:
+    there = await connection(shop)
+    sale, first, both, r1, r2, *_ = told_twice()
+    refunded = []
+    for event in (sale, first, r1, both, r2):
+        await book(shop, there, [event])
+        refunded.append((await ledger(shop, there))[0]["refunded_minor"])
+    assert refunded == [0, 3_000, 3_000, 5_000, 5_000]
+    assert await announced(shop, there) == [
+        ("purchase_recorded", 10_000), ("purchase_refunded", 2_000), ("purchase_refunded", 3_000),
+    ]  # fmt: skip
+
+
 def test_refund_totals_become_what_each_adds() -> None:
     totals = [Money(f"x{total}", "refund", -total, "USD", NOON, "t", total) for total in (900, 100, 400)]
     assert [one.amount_minor for one in stepped(totals)] == [-100, -300, -500]
+    assert [one.amount_minor for one in stepped(totals, 250)] == [0, -150, -500]
+    assert [one.amount_minor for one in stepped(totals, 1_000)] == [0, 0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -75,3 +76,22 @@ def stepped(totals: Sequence[Money], told_singly: int = 0) -> Sequence[Money]:
         steps.append(replace(one, amount_minor=below - total))
         below = total
     return steps
+
+
+def added(was: Mapping[str, Money], now: Sequence[Money]) -> Sequence[Money]:
+    """The charges of a purchase that are new; of a refund that a total had told before, only what it adds in all."""
+    more: dict[str | None, int] = defaultdict(int)
+    for one, sign in [*((one, -1) for one in now), *((one, 1) for one in was.values())]:
+        if one.kind == "refund":
+            more[one.refund_of] += sign * one.amount_minor
+    found: list[Money] = []
+    for one in now:
+        if one.external_id in was:
+            continue
+        if one.kind == "refund" and one.refund_of is not None:
+            amount = min(-one.amount_minor, more[one.refund_of])
+            more[one.refund_of] -= amount
+            one = replace(one, amount_minor=-amount)
+        if one.amount_minor:
+            found.append(one)
+    return found

@@ -17,7 +17,7 @@ from coursesignal.commerce import store
 from coursesignal.commerce.facts import Facts, Folded, facts_in, fold, in_order
 from coursesignal.commerce.forgetting import without_erased
 from coursesignal.commerce.matching import match
-from coursesignal.commerce.money import AGAINST, Money, joined, money_in, stepped
+from coursesignal.commerce.money import AGAINST, Money, added, joined, money_in, stepped
 from coursesignal.db import stale
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
@@ -127,18 +127,20 @@ class _Booking:
             if (money := money_in(event)) is not None:
                 told[purchase_id].append(money)
         changed: list[tuple[UUID, Money]] = []
+        new: list[tuple[UUID, Money]] = []
         moments: set[datetime] = set()
         covered: list[str] = []
         for purchase_id, money_told in told.items():
             was = before.get(purchase_id, {})
             now = _with_steps(joined([*was.values(), *money_told]))
             changed += [(purchase_id, one) for one in now if was.get(one.external_id) != one]
+            new += [(purchase_id, one) for one in added(was, now)]
             moments |= {one.occurred_at for one in {*was.values()} ^ {*now}}
             covered += sorted(was.keys() - {one.external_id for one in now})
         await store.forget_money(self.conn, self.tenant_id, self.connection_id, covered)
         await store.keep_money(self.conn, self.tenant_id, self.connection_id, changed)
         await stale.mark(self.conn, self.tenant_id, "money", moments)
-        return [(of, one) for of, one in changed if one.external_id not in before.get(of, {})]
+        return new
 
     async def fold(self, ids: Sequence[UUID]) -> Mapping[UUID, tuple[Folded, int]]:
         """Write each purchase as all that is known shows it; returns it with what had been charged before."""
