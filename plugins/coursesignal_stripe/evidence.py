@@ -14,6 +14,9 @@ VISITOR_KEYS = ("coursesignal_visitor", "cs_visitor")
 SURVEY_KEYS = frozenset({"selfreported", "howdidyouhear", "howdidyouhearofus", "howdidyouhearaboutus", "survey"})
 """Keys of custom fields that ask where a buyer comes from; Stripe allows letters and digits in them."""
 
+MOST = 1_000_000
+"""Metered usage is told as a quantity too, and may be any number."""
+
 
 def contact(customer: Link, *people: Person | None, emails: Iterable[str | None] = ()) -> Contact:
     """The buyer, from the first place that names them."""
@@ -64,7 +67,7 @@ def items(lines: Sequence[Line], currency: str) -> tuple[Item, ...]:
         Item(
             external_id=_product_of(line) or line.id,
             title=(line.description or "").strip() or f"Product {_product_of(line) or line.id}",
-            quantity=line.quantity or 1,
+            quantity=min(line.quantity or 1, MOST),
             amount_minor=_amount_of(line, currency),
         )
         for line in lines

@@ -81,7 +81,7 @@ class Line(msgspec.Struct, frozen=True):
 
     id: Id
     description: str | None = None
-    quantity: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    quantity: Amount | None = None
     amount_total: Amount | None = None
     amount: Signed | None = None
     price: Price | None = None

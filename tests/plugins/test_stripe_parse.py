@@ -249,6 +249,17 @@ def test_payments_of_an_invoice_that_are_listed_are_money_those_outside_stripe_a
     ]
 
 
+def test_lines_of_usage_and_proration_are_items_like_others() -> None:
+    lines = [
+        {"id": "il_1", "amount": 4_900, "description": "Club", "quantity": 7_000_000, "pricing": None},
+        {"id": "il_2", "amount": -1_200, "description": None, "quantity": None},
+    ]
+    (facts,) = changed("invoice_paid", lines={"object": "list", "data": lines, "has_more": True})
+    assert isinstance(facts, PurchaseFacts)
+    told = [(item.external_id, item.title, item.quantity, item.amount_minor) for item in facts.items]
+    assert told == [("il_1", "Club", 1_000_000, 4_900), ("il_2", "Product il_2", 1, None)]
+
+
 @pytest.mark.parametrize(("status", "movements", "taken", "returned"), [
     ("needs_response", None, True, False), ("under_review", None, True, False), ("won", None, True, True),
     ("lost", None, True, False), ("warning_under_review", None, False, False), ("prevented", None, False, False),
