@@ -35,7 +35,8 @@ ROOM = f"""
     create index if not exists {TABLE}_2_idx on {TABLE} (purchase_id)"""
 """To be run before the transaction becomes one that only reads; such a one may still fill a temporary table."""
 BATCH = 5_000
-LONGEST_S = 30.0
+"""Purchases times models: what is worked out and written at once stays far below the time a statement may take."""
+LONGEST_S = 45.0
 """Of working out, for one report."""
 
 _CHARGES = """
@@ -77,8 +78,9 @@ class WindowCredits:
         missing = [one for one in await self._purchases(of) if one not in self.there]
         if missing:
             fitting = await tuned(self.conn, self.tenant_id, self.models)
-            for start in range(0, len(missing), BATCH):
-                await self._batch(missing[start : start + BATCH], fitting)
+            size = max(1, BATCH // len(fitting))
+            for start in range(0, len(missing), size):
+                await self._batch(missing[start : start + size], fitting)
             await self.conn.execute(f"analyze {TABLE}")
         self.complete = of is None
         if isinstance(of, Period):
