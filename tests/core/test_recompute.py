@@ -121,3 +121,30 @@ async def test_a_newer_run_of_one_model_does_not_end_an_older_one_of_all(
     await change(client, shop, lookbackDays=60)
     await run_jobs()
     assert {*await weights(shop, "linear")} == {0.5}
+
+
+async def test_progress_is_of_the_run_that_still_goes_on(
+    client: httpx.AsyncClient, make_tenant: TenantMaker, run_jobs: RunJobs
+) -> None:
+    shop = await make_tenant()
+    await sell(shop, 1)
+    await change(client, shop, halfLifeDays=3)
+    await run_jobs()
+    assert (await get(client, shop, "recompute"))["status"] == "completed"
+    async with shop.transaction() as conn:
+        await conn.execute(
+            """
+            with task as (
+                insert into outbox (tenant_id, kind, name, payload, run_at)
+                values ($1, 'job', 'core.recredit', '{}', now() + interval '1 day') returning id
+            )
+            insert into recredit_runs (tenant_id, id, total, started_at)
+            select $1, id, 7, now() - interval '1 hour' from task
+            """,
+            shop.id,
+        )
+    on_the_way = await get(client, shop, "recompute")
+    assert (on_the_way["status"], on_the_way["total"]) == ("running", 7)
+    async with shop.transaction() as conn:  # given up
+        await conn.execute("update outbox set status = 'dead' where tenant_id = $1 and status = 'pending'", shop.id)
+    assert (await get(client, shop, "recompute"))["status"] == "completed"

@@ -12,9 +12,13 @@ from coursesignal.reports import Report
 
 Status = Literal["idle", "queued", "running", "completed"]
 
+# One of all models that still runs comes before a later one of a single model that is done.
 _LAST = """
     select r.status, r.total, r.processed, r.changed, r.started_at, r.finished_at from recredit_runs r
-    where r.tenant_id = $1 and r.status <> 'superseded' order by r.started_at desc, r.id desc limit 1"""
+    where r.tenant_id = $1 and r.status <> 'superseded'
+    order by r.status = 'running' and exists (
+            select 1 from outbox o where o.tenant_id = $1 and o.id = r.id and o.status = 'pending'
+        ) desc, r.started_at desc, r.id desc limit 1"""
 _QUEUED = """
     select exists (
         select 1 from outbox o where o.tenant_id = $1 and o.name = 'core.recredit' and o.kind = 'job' and o.status = 'pending'
