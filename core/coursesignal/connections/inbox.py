@@ -7,6 +7,7 @@ worked off in few transactions. What spoils a batch is then looked at alone.
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from coursesignal.plugin import Connector, PlatformEvent, WebhookRequest
 log = logging.getLogger("coursesignal.connections")
 
 SHOWN_BYTES = 64 * 1024
+BUDGET_S = 15.0
+"""How long one task works off what waits."""
 BATCH, BATCH_BYTES = 100, 8 * 1024 * 1024
 FORGOTTEN = "This webhook named somebody whose data was erased; its body is gone."
 IMPOSSIBLE = (NotAnEvent, asyncpg.DataError, OverflowError)
@@ -91,23 +94,33 @@ class Outcome:
 
 
 async def process(run: TaskRun, house: House) -> None:
-    """The task ``core.inbox``: understand a webhook and what waits beside it, in one transaction with the task's end.
+    """The task ``core.inbox``: understand a webhook and what waits beside it, batch by batch, each in one transaction.
 
-    Without an id it works off whatever waits, a batch at a time.
+    Without an id it works off whatever waits.
     """
-    tenant_id = run.task.tenant_id
     told = run.task.payload.get("inboxId")
+    mine, began = None if told is None else UUID(told), time.monotonic()
+    while await _batch(run, house, mine) and time.monotonic() - began < BUDGET_S:
+        mine = None
     async with run.effects() as conn:
+        if told is None and time.monotonic() - began >= BUDGET_S:
+            await enqueue(conn, run.task.tenant_id, "core.inbox", {})
+
+
+async def _batch(run: TaskRun, house: House, mine: UUID | None) -> bool:
+    """Process a batch, ``mine`` in any case; returns whether there may be more for this task."""
+    tenant_id, own = run.task.tenant_id, run.task.payload.get("inboxId")
+    async with run.step() as conn:
         await lock_ledger(conn, tenant_id)
-        ids = await _waiting(conn, tenant_id, None if told is None else UUID(told))
+        ids = await _waiting(conn, tenant_id, mine)
         rows = await conn.fetch(_ROWS, tenant_id, ids) if ids else []
         done = await _understand(conn, house, rows)
+        spoilt = done is None
         if done is None:
-            mine = [row for row in rows if told in (None, str(row["id"]))]
-            done = await _one_by_one(conn, house, mine, must=told is not None)
-        await settle(conn, tenant_id, [f"inbox:{one}" for one in done if str(one) != told])
-        if told is None and done:
-            await enqueue(conn, tenant_id, "core.inbox", {})
+            alone = [row for row in rows if own is None or row["id"] == mine]
+            done = await _one_by_one(conn, house, alone, must=own is not None)
+        await settle(conn, tenant_id, [f"inbox:{one}" for one in done if str(one) != own])
+    return len(rows) > 1 and bool(done) and not (spoilt and own is not None)
 
 
 async def _waiting(conn: asyncpg.Connection, tenant_id: UUID, mine: UUID | None) -> Sequence[UUID]:

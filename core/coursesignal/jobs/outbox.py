@@ -122,12 +122,13 @@ async def put(
 
 
 async def settle(conn: asyncpg.Connection, tenant_id: UUID, keys: Sequence[str]) -> None:
-    """Mark jobs done by their keys: another did their work in this transaction. Those that run now end by themselves."""
+    """Mark jobs done by their keys: another did their work in this transaction. Those that were begun end by themselves."""
     await conn.execute(
         """
         update outbox set status = 'done', done_at = clock_timestamp(), lease_token = null, lease_until = null, last_error = null
         where tenant_id = $1 and id in (
-            select id from outbox where tenant_id = $1 and dedupe_key = any($2) and status = 'pending' for update skip locked
+            select id from outbox where tenant_id = $1 and dedupe_key = any($2) and status = 'pending' and attempts = 0
+            for update skip locked
         )
         """,
         tenant_id, list(keys),
@@ -139,14 +140,14 @@ async def take_events(
 ) -> Sequence[tuple[str, Mapping[str, Any]]]:
     """Events that wait beside the one being fanned out, marked done: name and payload, for the caller to fan out as well.
 
-    One whose task runs at this moment, or that failed before, is left to its own task.
+    One whose own task was begun is left to it.
     """
     rows = await conn.fetch(
         """
         update outbox set status = 'done', done_at = clock_timestamp(), lease_token = null, lease_until = null
         where tenant_id = $1 and id in (
             select id from outbox where tenant_id = $1 and kind = 'event' and status = 'pending' and id <> $2
-                and last_error is null order by run_at limit $3 for update skip locked
+                and attempts = 0 order by run_at limit $3 for update skip locked
         )
         returning name, payload, run_at
         """,
