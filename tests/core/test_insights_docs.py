@@ -12,6 +12,7 @@ import pytest
 
 from coursesignal.analytics.coverage_reasons import EXPLANATIONS, NEXT_STEPS, Reason
 from coursesignal.analytics.exportable import EXPORTABLE
+from coursesignal.analytics.visit_schemas import DailyVisits
 from coursesignal.reports import (
     CohortReport,
     ContentReport,
@@ -48,10 +49,10 @@ def columns(kind: Any) -> Iterator[str]:
     [
         ("students", StudentsReport), ("lifetime-value", LifetimeReport), ("cohorts", CohortReport),
         ("new-returning", NewReturningReport), ("funnel", FunnelReport), ("journeys", JourneysReport),
-        ("content", ContentReport), ("coverage", CoverageReport),
+        ("content", ContentReport), ("coverage", CoverageReport), ("daily-visits", DailyVisits),
     ],
 )  # fmt: skip
-def test_every_column_is_explained_in_its_reports_section(name: str, report: type[Insight]) -> None:
+def test_every_column_is_explained_in_its_reports_section(name: str, report: type[msgspec.Struct]) -> None:
     found = re.search(rf"^## {name}$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert found, name
     told = {word for code in re.findall(r"`([^`]+)`", found[1]) for word in re.findall(r"[A-Za-z]+", code)}

@@ -40,7 +40,9 @@ _SNAPSHOT = f"""
 # No memory of join partners: nearly every credit has a touch of its own.
 _FIRST_AND_LAST = """
     select least((select min(occurred_at) from charges where tenant_id = $1),
-                 (select min(started_at) from sessions where tenant_id = $1)) as first,
+                 (select min(started_at) from sessions where tenant_id = $1),
+                 (select start_at from rollup_days where tenant_id = $1 and what = 'visits' and closed
+                  order by day limit 1)) as first,
            (select max(occurred_at) from charges where tenant_id = $1) as last"""
 FALLBACK_MODEL = "last_non_direct"
 """Stands in for a default model that this installation no longer has."""
@@ -201,7 +203,10 @@ def _known(default: str, models: Mapping[str, AttributionModel]) -> str:
 
 
 async def _whole(conn: asyncpg.Connection, tenant: Tenant, view: View) -> Period:
-    """Every day from the first to the last charge or session, as the reading sees them, and at least today."""
+    """Every day from the first to the last charge or session, as the reading sees them, and at least today.
+
+    Days whose sessions retention took are days too: how many there were is kept.
+    """
     zone = ZoneInfo(tenant.time_zone)
     sql, values = view.over(_FIRST_AND_LAST, (tenant.id,))
     row: Any = await conn.fetchrow(sql, *values)

@@ -13,6 +13,7 @@ from typing import cast
 import asyncpg
 import click
 
+from coursesignal.analytics.rollup_tasks import backlog
 from coursesignal.errors import CourseSignalError
 from coursesignal.runtime import Runtime
 from coursesignal.settings import Settings, load
@@ -51,7 +52,7 @@ async def examine(settings: Settings) -> list[Finding]:
         return [*findings, Finding("start", False, str(error), "Mend what the message names, then run doctor again.")]
     findings.append(_keys(runtime))
     findings.append(_plugins(runtime))
-    for check in (_database, _migrations, _roles, _queue, _mail):
+    for check in (_database, _migrations, _roles, _rollups, _queue, _mail):
         findings.append(await _guarded(check, runtime))
     return findings
 
@@ -138,6 +139,18 @@ async def _roles(runtime: Runtime) -> Finding:
         "which bypasses row-level security" if row["unsafe"] else "bound by row-level security"
     )
     return Finding("roles", not row["unsafe"], detail, "Connect the application as cs_app, never as an administrator.")
+
+
+async def _rollups(runtime: Runtime) -> Finding:
+    await runtime.database.start()
+    try:
+        days, forgotten = await backlog(runtime.database)
+    finally:
+        await runtime.database.close()
+    detail = f"{days} days wait to be counted; reports read them from the tables"
+    if forgotten:
+        detail += f"; {forgotten} tenants have waited for more than a day"
+    return Finding("rollups", not forgotten, detail, "Start a worker, or run `coursesignal rollups rebuild`.")
 
 
 async def _queue(runtime: Runtime) -> Finding:
