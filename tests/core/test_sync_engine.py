@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from coursesignal.connections import sync as sync_module
 from coursesignal.connections.meter import FAILURES_TO_OPEN
 from coursesignal.connections.schedule import begin_due
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
-from coursesignal.testing.platforms import FakeKajabi, use_platform
+from coursesignal.testing.platforms import Call, FakeKajabi, FakeTeachable, Reply, use_platform
 
 RunJobs = Callable[[], Awaitable[None]]
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -229,6 +231,34 @@ async def test_a_pause_the_platform_asks_for_holds_for_the_next_sync_too(
     await run_jobs()
     assert len(kajabi.calls) == asked
     assert "asked us to wait" in (await status_of(client, tenant))["message"]
+
+
+async def test_pages_that_repeat_themselves_end_the_sync_with_a_reason(
+    client: httpx.AsyncClient,
+    installation: Runtime,
+    tenant: ActingTenant,
+    run_jobs: RunJobs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync_module, "MAX_UNREADABLE", 1)
+    async with FakeTeachable() as school:
+        use_platform(installation, school)
+        for n in range(60):
+            school.sell(f"buyer{n}@example.com", 1_000)
+        answer = school.answer
+
+        def always_the_first(call: Call) -> Reply:
+            if call.path != "/v1/transactions":
+                return answer(call)
+            reply = answer(replace(call, query={**call.query, "page": "1"}))
+            body: Any = reply.body
+            return replace(reply, body={**body, "meta": {**body["meta"], "number_of_pages": 10**6}})
+
+        school.answer = always_the_first  # type: ignore[method-assign]
+        await ask(client, tenant, "POST", "/api/teachable/connect", json={"apiKey": "teachable-key"})
+        await run_jobs()
+        status = await ask(client, tenant, "GET", "/api/teachable/sync-status")
+    assert (status["status"], status["error"]) == ("failed", "Teachable sent something we cannot read (ValueError).")
 
 
 async def test_reconciliation_agrees_to_the_cent_and_says_so(

@@ -39,6 +39,8 @@ BUDGET_S = 15.0
 MAX_FAILURES = 20
 """How often in a row the platform may be unavailable before a run fails."""
 MAX_UNREADABLE = 5
+MAX_PAGES = 50_000
+"""Of one stream in one run."""
 
 
 async def run_sync(run: TaskRun, house: House) -> None:
@@ -89,14 +91,17 @@ async def _stretch(
     if connector is None:
         raise Unavailable(f"The {connection.platform} plugin is not installed.")
     began, pages = time.monotonic(), 0
+    before: Page | None = None
     async with open_line(house, tenant, connector, connection) as line:
         while (place := await _next_place(house, connector, sync, tenant.id)) is not None:
             if pages and time.monotonic() - began > BUDGET_S:
                 return True, False
             stream, cursor = place
             page = await line.call(partial(_page, connector, stream, cursor, sync.since))
+            if before is not None and page.events and page.cursor and list(page.events) == list(before.events):
+                raise ValueError(f"the pages of stream {stream!r} repeat themselves")
             await _book_page(run, house, sync, connection, connector, stream, cursor, page)
-            pages += 1
+            pages, before = pages + 1, page
     return bool(pages), True
 
 
@@ -170,6 +175,8 @@ async def _move_cursor(
     if place is None and was is not None:
         raise LeaseLost("the cursor is gone")
     pages = 1 if place is None else place["pages"] + 1
+    if pages > MAX_PAGES:
+        raise ValueError(f"stream {stream!r} has no end")
     anchor = was if place is None or is_power_of_two(pages) else place["anchor"]
     if now is not None and now in (was, anchor):
         raise ValueError(f"the pages of stream {stream!r} go round in circles")
