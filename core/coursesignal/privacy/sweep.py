@@ -18,6 +18,7 @@ import msgspec
 from coursesignal.connections import inbox
 from coursesignal.connections.house import House
 from coursesignal.db import stale
+from coursesignal.db.locks import lock_rollups
 from coursesignal.identity import tombstones
 from coursesignal.identity.tombstones import PSEUDONYM, Tombstones
 from coursesignal.jobs.mail import Letter
@@ -26,6 +27,8 @@ from coursesignal.security.box import aad
 CHUNK = 500
 KEPT = frozenset({"plugin_states", "connections", "sites", "api_keys", "erasures", "erased_keys"})
 """What the tenant's own people set up, which is about themselves."""
+COPIES = "daily_sources"
+"""Counted from touches, of days that may be closed for good meanwhile: swept last, while nobody counts."""
 _TEXTS = """
     select c.relname as name,
         array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -68,6 +71,7 @@ async def sweep(house: House, tenant_id: UUID) -> Counter[str]:
     async with house.db.tenant(tenant_id) as conn:
         erased = await tombstones.of_tenant(conn, tenant_id)
         tables = [Texts(**row) for row in await conn.fetch(_TEXTS) if row["name"] not in KEPT and row["columns"]]
+    tables.sort(key=lambda table: table.name == COPIES)
     counts: Counter[str] = Counter()
     if not erased.hashes:
         return counts
@@ -81,6 +85,8 @@ async def sweep(house: House, tenant_id: UUID) -> Counter[str]:
 
 async def _sweep_table(conn: asyncpg.Connection, erased: Tombstones, table: Texts) -> int:
     changed: list[tuple[Any, ...]] = []
+    if table.name == COPIES:
+        await lock_rollups(conn, erased.tenant_id)
     async for row in conn.cursor(table.select, erased.tenant_id, prefetch=CHUNK):
         key, values = tuple(row)[: len(table.key)], tuple(row)[len(table.key) :]
         redacted = tuple(_redacted(value, erased) for value in values)
