@@ -27,6 +27,7 @@ from coursesignal.connections.states import move
 from coursesignal.db.ids import uuid7
 from coursesignal.errors import LeaseLost
 from coursesignal.events import ConnectionLost, SyncCompleted
+from coursesignal.jobs import outbox
 from coursesignal.jobs.outbox import publish
 from coursesignal.jobs.tasks import TaskRun, hold
 from coursesignal.plugin import AuthFailed, Connector, Page, Tenant, Unavailable
@@ -36,6 +37,8 @@ log = logging.getLogger("coursesignal.connections")
 
 BUDGET_S = 15.0
 """How long one task fetches pages before it hands on to the next."""
+EVENTS_WAIT = timedelta(seconds=60)
+"""Plugins hear of what a run brings when it ends, or after this: thousands of calls beside it would slow it down."""
 MAX_FAILURES = 20
 """How often in a row the platform may be unavailable before a run fails."""
 MAX_UNREADABLE = 5
@@ -149,7 +152,8 @@ async def _book_page(
         await _move_cursor(conn, tenant_id, sync.id, stream, cursor, page.cursor)
         told = set(trust.ids_of(events))
         new = told - await trust.known(conn, tenant_id, connection.id, told)
-        recorded = await apply(conn, tenant_id, connection.id, connection.platform, events, house.models)
+        with outbox.held_back(EVENTS_WAIT):
+            recorded = await apply(conn, tenant_id, connection.id, connection.platform, events, house.models)
         await trust.confirm(conn, tenant_id, connection.id, events)
         if sync.kind != "incremental":
             await reconcile.note(conn, tenant_id, sync.id, events)
@@ -244,6 +248,7 @@ async def _complete(conn: asyncpg.Connection, sync: SyncRow, connection: Connect
     if run is None or run.has_ended:
         return
     await runs.finish(conn, tenant_id, run.id, "completed", progress.completed(run.processed, run.matched), None)
+    await outbox.release(conn, tenant_id)
     looked_back = run.kind != "incremental"
     await records.mark_synced(conn, tenant_id, connection.id, run.created_at, rescan=looked_back)
     if looked_back:
