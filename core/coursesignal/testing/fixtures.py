@@ -59,9 +59,13 @@ def test_server(plugins_file: Path) -> Iterator[TestServer]:
 async def installation(
     anyio_backend: str, test_server: TestServer, plugins_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Runtime]:
-    """A started runtime on a database of this module's own."""
+    """A started runtime on a database of this module's own, in which every event is put on record for tests to look at."""
+    from coursesignal.events import EVENTS
+    from coursesignal.jobs import outbox
     from coursesignal.runtime import Runtime
     from coursesignal.settings import Settings
+
+    outbox.listen_to(event.name for event in EVENTS)
 
     where = test_server.addresses(await test_server.clone())
     home = tmp_path_factory.mktemp("home")
