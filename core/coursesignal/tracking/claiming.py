@@ -35,10 +35,15 @@ where tenant_id = $1 and event_id = any($2) and occurred_at between $3 and $4 an
 """
 
 
+# What a crash of the database takes away of the last half second, it also puts back into the queue, and it is done again.
+_NO_WAIT_FOR_DISK = "set local synchronous_commit = off"
+
+
 async def claim(conn: Connection, batch: Batch) -> None:
     """Take the oldest commits that collect left behind, with what it dropped; they come back when this transaction fails."""
     if not await try_lock_tracking(conn, batch.tenant_id):
         return  # another worker is at it: sessions of one tenant are made by one at a time
+    await conn.execute(_NO_WAIT_FOR_DISK)
     commits = await conn.fetch(_CLAIM, batch.tenant_id, MAX_COMMITS, MAX_EVENTS)
     if not commits:
         return
