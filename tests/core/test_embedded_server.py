@@ -15,6 +15,7 @@ import asyncpg
 import psutil
 import pytest
 
+from coursesignal.db import embedded
 from coursesignal.db.embedded import EmbeddedServer
 
 OPTIONS = {"fsync": "off"}
@@ -22,11 +23,11 @@ OPTIONS = {"fsync": "off"}
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    embedded = EmbeddedServer(tmp_path / "home", options=OPTIONS)
-    yield embedded
-    embedded.stop()
-    shutil.rmtree(embedded.root, ignore_errors=True)
-    shutil.rmtree(embedded.sockets, ignore_errors=True)
+    found = EmbeddedServer(tmp_path / "home", options=OPTIONS)
+    yield found
+    found.stop()
+    shutil.rmtree(found.root, ignore_errors=True)
+    shutil.rmtree(found.sockets, ignore_errors=True)
 
 
 async def _answers(server: EmbeddedServer) -> bool:
@@ -94,3 +95,14 @@ async def test_under_root_it_runs_unprivileged_and_changes_no_mode(tmp_path: Pat
     finally:
         server.stop()
         shutil.rmtree(server.root, ignore_errors=True)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("max", None), ("1073741824", "256MB"), ("104857600", "128MB")])
+def test_it_takes_a_quarter_of_the_memory_there_is_or_a_container_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: str | None
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(embedded, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    machine_mb = psutil.virtual_memory().total // 2**20
+    expected = expected or f"{min(max(machine_mb // 4, 128), 8192)}MB"
+    assert EmbeddedServer(tmp_path).options["shared_buffers"] == expected

@@ -28,6 +28,7 @@ from coursesignal.errors import ConfigurationError
 
 EXE = ".exe" if os.name == "nt" else ""
 VERSION = 18
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 SOCKET_PATH_LIMIT = 90
 """Bytes; a Unix socket's whole path may be 107."""
 
@@ -197,17 +198,24 @@ class EmbeddedServer:
 def _tuned() -> Mapping[str, str]:
     """Settings for many tenants' events on one machine.
 
-    Events arrive under random ids, all over the indexes: an eighth of the machine's memory keeps those pages at hand, and pages
-    written whole after each checkpoint are most of the log, so checkpoints are rare.
+    Events arrive under random ids, all over the indexes: a quarter of the memory keeps those pages at hand, and pages written
+    whole after each checkpoint are most of the log, so checkpoints are rare.
     """
-    memory_mb = psutil.virtual_memory().total // 2**20
     return {
         "jit": "off",
         "max_connections": "200",
-        "shared_buffers": f"{min(max(memory_mb // 8, 128), 2048)}MB",
+        "shared_buffers": f"{min(max(_memory_mb() // 4, 128), 8192)}MB",
         "checkpoint_timeout": "15min",
         "max_wal_size": "4GB",
     }
+
+
+def _memory_mb() -> int:
+    """The machine's memory, or what a container may use of it."""
+    total = psutil.virtual_memory().total
+    with contextlib.suppress(OSError, ValueError):  # no such limit: it is a machine, or says "max"
+        total = min(total, int(CONTAINER_LIMIT.read_text()))
+    return int(total // 2**20)
 
 
 def _is_root() -> bool:
