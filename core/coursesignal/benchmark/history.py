@@ -31,11 +31,17 @@ _GUEST = (
     "case when n % 5 = 0 then 1 + (n::bigint / 5 * 7919) % :buyers else 1 + :buyers + (n::bigint * 7919) % :others end"
 )
 _VISITOR, _OF_GUEST = "md5('visitor :tenant ' || n)::uuid", f"md5('visitor :tenant ' || {_GUEST})::uuid"
-_PERSON, _SESSION, _TOUCH, _PURCHASE = (
-    f"(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-:tenant{table}')::uuid" for table in (1, 2, 3, 4)
-)
 _BUYER = "1 + (n::bigint * 4099) % :rows"
-_OF_BUYER = f"(lpad(to_hex({_BUYER}), 8, '0') || '-0000-7000-8000-:tenant1')::uuid"
+
+
+def _id(table: int, n: str) -> str:
+    """The id of row ``n``: in order at its head, all over the place at its tail, as the ids are that the application makes."""
+    tail = f"lpad(to_hex(({n}) * 151 % 256), 2, '0')"
+    return f"(lpad(to_hex({n}), 8, '0') || '-0000-7000-8000-:tenant{table}' || {tail})::uuid"
+
+
+_PERSON, _SESSION, _TOUCH, _PURCHASE = (_id(table, "n") for table in (1, 2, 3, 4))
+_OF_BUYER = _id(1, _BUYER)
 _START = "$2::timestamptz - interval '89 days'"
 _AT = f"{_START} + interval '89 days' * (n::float / :rows)"
 _PRICE = "4900 + n % 7 * 5000"
@@ -142,7 +148,7 @@ async def _write(
     conn: asyncpg.Connection, tenant: BenchTenant, size: Size, statement: str, rows: int, *arguments: UUID | datetime
 ) -> None:
     facts = {":rows": rows, ":buyers": size.purchases, ":others": size.visitors - size.purchases}
-    for name, value in {**facts, ":tenant": tenant.id.hex[-11:]}.items():
+    for name, value in {**facts, ":tenant": tenant.id.hex[-9:]}.items():
         statement = statement.replace(name, str(value))
     await conn.execute(statement, tenant.id, *arguments)
 

@@ -20,6 +20,7 @@ PATHS = (
     "/api/analytics/drilldown/youtube?range=90d",
     "/api/analytics/recent-purchases?limit=50",
     "/api/analytics/daily-revenue?range=90d",
+    "/api/analytics/daily-visits?range=90d",
     "/api/analytics/ledger?range=90d&limit=50",
     "/api/analytics/reconciliation?range=90d",
     "/api/analytics/models",
