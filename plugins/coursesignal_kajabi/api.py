@@ -54,25 +54,31 @@ class Listing:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KajabiApi:
-    """Calls with one access token, good for two hours: open one per piece of work."""
+    """Calls with an access token, good for two hours: open one per piece of work. One that ends before is replaced once."""
 
     http: httpx.AsyncClient
     base_url: str
-    token: str
+    credentials: KajabiCredentials
+    token: str = ""
 
     @classmethod
     async def log_in(cls, http: httpx.AsyncClient, base_url: str, credentials: KajabiCredentials) -> KajabiApi:
         """Trade the key for a token. Raises CredentialsRejected, Unavailable."""
+        api = cls(http, base_url, credentials)
+        await api._renew()
+        return api
+
+    async def _renew(self) -> None:
         form = {
             "grant_type": "client_credentials",
-            "client_id": credentials.client_id,
-            "client_secret": credentials.client_secret,
+            "client_id": self.credentials.client_id,
+            "client_secret": self.credentials.client_secret,
         }
         try:
-            response = await _send(http, "POST", f"{base_url}/v1/oauth/token", data=form)
-            return cls(http, base_url, msgspec.json.decode(response.content, type=_Token).access_token)
+            response = await _send(self.http, "POST", f"{self.base_url}/v1/oauth/token", data=form)
+            self.token = msgspec.json.decode(response.content, type=_Token).access_token
         except Refusal as refusal:
             raise CredentialsRejected("clientSecret", f"Kajabi refuses this key: {refusal.words}") from refusal
         except msgspec.DecodeError as error:
@@ -80,15 +86,27 @@ class KajabiApi:
 
     async def request(self, method: str, path: str, **options: Any) -> bytes:
         """The body of the answer. Raises AuthFailed (401, 403), Refusal (other 4xx), Unavailable."""
-        headers = {"authorization": f"Bearer {self.token}", "accept": MEDIA_TYPE, "content-type": MEDIA_TYPE}
+        token = self.token
         try:
-            return (await _send(self.http, method, self.base_url + path, headers=headers, **options)).content
+            return await self._call(method, path, options)
+        except Refusal as refusal:
+            if refusal.status != 401:
+                raise
+            ended = refusal
+        try:
+            if self.token == token:  # nobody beside us has replaced it yet
+                await self._renew()
+            return await self._call(method, path, options)
+        except CredentialsRejected as rejected:
+            raise AuthFailed(f"{rejected} Connect again with a valid key.") from rejected
         except Refusal as refusal:
             if refusal.status == 401:
-                raise AuthFailed(
-                    f"Kajabi refuses the key: {refusal.words} Connect again with a valid key."
-                ) from refusal
+                raise AuthFailed(f"Kajabi refuses the key: {ended.words} Connect again with a valid key.") from refusal
             raise
+
+    async def _call(self, method: str, path: str, options: Mapping[str, Any]) -> bytes:
+        headers = {"authorization": f"Bearer {self.token}", "accept": MEDIA_TYPE, "content-type": MEDIA_TYPE}
+        return (await _send(self.http, method, self.base_url + path, headers=headers, **options)).content
 
     async def page(self, path: str, params: Mapping[str, str], cursor: str | None, size: int) -> Listing:
         """The page at ``cursor`` (None: the first). Raises AuthFailed, Unavailable."""

@@ -20,6 +20,7 @@ from coursesignal.plugin import (
     Unavailable,
 )
 from coursesignal.testing.platforms import FakeKajabi, KajabiQuirks, Reply
+from coursesignal_kajabi.api import KajabiApi
 from coursesignal_kajabi.connector import KajabiConnector
 from coursesignal_kajabi.settings import KajabiCredentials
 
@@ -181,6 +182,22 @@ async def test_a_page_that_links_to_itself_ends(kajabi: FakeKajabi, ctx: Ctx) ->
     )  # type: ignore[method-assign]
     _, pages = await pull(ctx, "transactions")
     assert pages == 2
+
+
+async def test_a_token_that_ends_in_the_middle_is_replaced_once(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    for n in range(3):
+        kajabi.sell(f"b{n}@example.com")
+    api = await KajabiApi.log_in(ctx.http, ctx.base_url, ctx.credentials)
+    kajabi.expire_tokens()
+    assert len((await api.page("/v1/transactions", {}, None, 10)).rows) == 3
+    found = await api.look_up(
+        "/v1/customers", [str(row.id) for row in (await api.page("/v1/customers", {}, None, 10)).rows]
+    )
+    assert len(found) == 3
+    kajabi.expire_tokens()
+    kajabi.client_secret = "rotated"
+    with pytest.raises(AuthFailed, match=r"unknown client.*Connect again"):
+        await api.page("/v1/transactions", {}, None, 10)
 
 
 async def test_a_rotated_key_asks_to_connect_again(kajabi: FakeKajabi, ctx: Ctx) -> None:
