@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, timedelta
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
@@ -12,12 +10,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from coursesignal.auth.callers import COOKIE
-from coursesignal.auth.sessions import open_browser_session
 from coursesignal.plugin import DailyReport, PluginError
 from coursesignal.reports import Day
+from coursesignal.testing import pages
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.history import History
+from coursesignal.testing.pages import Page, browser_headers
 from coursesignal_dashboard.chart import draw, scale_end
 from coursesignal_dashboard.words import money, share, trend
 
@@ -25,41 +23,8 @@ NOW = datetime.now(UTC)
 HOSTILE = "<script>alert(1)</script>\"' onmouseover=alert(1) {{ 7*7 }}"
 
 
-class Page(HTMLParser):
-    """What a test looks for in a page: its tags with their attributes, and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.html = html
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-async def cookie_of(tenant: ActingTenant) -> dict[str, str]:
-    """A browser session of the tenant's owner."""
-    async with tenant.runtime.database.control() as conn:
-        session = await open_browser_session(conn, tenant.owner_id)
-    return {"cookie": f"{COOKIE}={session.token}", "accept": "text/html"}
-
-
 async def visit(http: httpx.AsyncClient, tenant: ActingTenant, path: str = "", status: int = 200) -> Page:
-    answer = await http.get(f"/app/{tenant.tenant.slug}/dashboard{path}", headers=await cookie_of(tenant))
-    assert answer.status_code == status, answer.text
-    return Page(answer.text)
+    return await pages.visit(http, tenant, f"dashboard{path}", status)
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +94,9 @@ async def test_a_source_opens_onto_its_campaigns(client: httpx.AsyncClient, shop
 
 
 async def test_every_link_of_the_pages_leads_somewhere(client: httpx.AsyncClient, shop: ActingTenant) -> None:
-    headers = await cookie_of(shop)
+    headers = await browser_headers(shop)
     start = f"/app/{shop.tenant.slug}/dashboard"
-    seen, todo = set(), [start]
+    seen, todo = set[str](), [start]
     while todo:
         path = todo.pop()
         if path in seen or "#" in path or len(seen) > 60:
@@ -186,7 +151,7 @@ async def test_old_purchases_are_on_further_pages(client: httpx.AsyncClient, mak
     page = await visit(client, tenant, "/purchases")
     (older,) = [a["href"] for a in page.all("a") if a.get("rel") == "next"]
     assert "p50@example.com" not in page.text
-    answer = await client.get(older, headers=await cookie_of(tenant))
+    answer = await client.get(older, headers=await browser_headers(tenant))
     assert "p50@example.com" in answer.text
 
 
@@ -212,7 +177,7 @@ async def test_hostile_text_is_shown_literally_on_every_page(client: httpx.Async
 
 
 async def test_pages_keep_the_content_security_policy(client: httpx.AsyncClient, shop: ActingTenant) -> None:
-    answer = await client.get(f"/app/{shop.tenant.slug}/dashboard", headers=await cookie_of(shop))
+    answer = await client.get(f"/app/{shop.tenant.slug}/dashboard", headers=await browser_headers(shop))
     policy = answer.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe-inline" not in policy
@@ -244,7 +209,7 @@ async def test_a_stranger_is_sent_to_log_in(client: httpx.AsyncClient, shop: Act
 async def test_another_tenants_dashboard_is_not_found(
     client: httpx.AsyncClient, shop: ActingTenant, empty: ActingTenant
 ) -> None:
-    answer = await client.get(f"/app/{shop.tenant.slug}/dashboard", headers=await cookie_of(empty))
+    answer = await client.get(f"/app/{shop.tenant.slug}/dashboard", headers=await browser_headers(empty))
     assert answer.status_code == 404
 
 
@@ -286,7 +251,7 @@ async def test_a_panel_is_loaded_on_its_own(client: httpx.AsyncClient, shop: Act
     page = await visit(client, shop)
     paths = [attributes["data-panel"] for _, attributes in page.tags if "data-panel" in attributes]
     assert f"/app/{shop.tenant.slug}/dashboard/panels/launches/current" in paths
-    answer = await client.get(paths[0], headers=await cookie_of(shop))
+    answer = await client.get(paths[0], headers=await browser_headers(shop))
     assert answer.status_code == 200
     assert "<html" not in answer.text
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 
 import httpx
 import pytest
 
-from coursesignal.auth.callers import COOKIE
-from coursesignal.auth.sessions import open_browser_session
 from coursesignal.plugin import CohortCell, CohortReport, JourneyBucket, ModelComparison
 from coursesignal.reports import CohortRow, ModelComparisonRow
+from coursesignal.testing import pages
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.history import History
+from coursesignal.testing.pages import Page
 from coursesignal_dashboard.spans import spans
 from coursesignal_dashboard.triangle import triangle
 from coursesignal_dashboard.words import days, span
@@ -25,36 +24,8 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 PAGES = ("models", "funnel", "journeys", "content", "students", "products", "goals", "coverage")
 
 
-class Page(HTMLParser):
-    """A page's tags with their attributes, and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
 async def visit(http: httpx.AsyncClient, tenant: ActingTenant, path: str, status: int = 200) -> Page:
-    async with tenant.runtime.database.control() as conn:
-        session = await open_browser_session(conn, tenant.owner_id)
-    headers = {"cookie": f"{COOKIE}={session.token}", "accept": "text/html"}
-    answer = await http.get(f"/app/{tenant.tenant.slug}/dashboard/{path}", headers=headers)
-    assert answer.status_code == status, answer.text
-    return Page(answer.text)
+    return await pages.visit(http, tenant, f"dashboard/{path}", status)
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,9 @@ import httpx
 import pytest
 
 from coursesignal.analytics.exportable import EXPORTABLE
-from coursesignal.auth.callers import COOKIE
-from coursesignal.auth.sessions import open_browser_session
 from coursesignal.runtime import Runtime
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
+from coursesignal.testing.pages import browser_headers
 from coursesignal.testing.platforms import FakeTeachable, use_platform
 
 Run = Callable[[], Awaitable[None]]
@@ -236,9 +235,7 @@ class Harmless(HTMLParser):
 
 async def test_no_page_runs_what_it_shows(client: httpx.AsyncClient, tenant: ActingTenant) -> None:
     """Every page that can be reached from the dashboard by following links."""
-    async with tenant.runtime.database.control() as conn:
-        session = await open_browser_session(conn, tenant.owner_id)
-    headers = {"cookie": f"{COOKIE}={session.token}", "accept": "text/html"}
+    headers = await browser_headers(tenant)
     start = f"/app/{tenant.tenant.slug}"
     waiting, seen, words = [f"{start}/dashboard"], set[str](), ""
     while waiting:
