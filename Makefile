@@ -12,8 +12,9 @@ demo: $(VENV)/.run
 check: $(VENV)/.run
 	@$(BIN)/coursesignal demo --check $(ARGS)
 
+# A file's tests stay together: each process that runs tests has a PostgreSQL of its own, each file a database.
 test: lint tracker
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
