@@ -44,11 +44,6 @@ async def lock_tracking(conn: asyncpg.Connection, tenant_id: UUID) -> None:
     await conn.execute(f"select pg_advisory_xact_lock({TRACKING_KEY})", str(tenant_id))
 
 
-async def try_lock_tracking(conn: asyncpg.Connection, tenant_id: UUID) -> bool:
-    """The same without waiting: whether it was free."""
-    return bool(await conn.fetchval(f"select pg_try_advisory_xact_lock({TRACKING_KEY})", str(tenant_id)))
-
-
 async def lock_rollups(conn: asyncpg.Connection, tenant_id: UUID) -> None:
     """Be the one transaction that counts this tenant's days. Take it after :func:`lock_tracking`."""
     await conn.execute(f"select pg_advisory_xact_lock({ROLLUPS_KEY})", str(tenant_id))

@@ -126,6 +126,7 @@ class Batch:
     last_at: datetime = datetime.max
     time_zone: str = "UTC"
     count_automation: bool = True
+    has_goals: bool = False
     exclusions: Mapping[UUID, Exclusions] = field(default_factory=dict[UUID, Exclusions])
     """By site: referrers that bring nobody."""
     drops: Counter[tuple[date, UUID, str]] = field(default_factory=Counter[tuple[date, UUID, str]])

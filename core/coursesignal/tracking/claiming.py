@@ -7,7 +7,7 @@ from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from coursesignal.db.locks import try_lock_tracking
+from coursesignal.db.locks import TRACKING_KEY
 from coursesignal.tracking.batch import Batch, Connection, Event
 from coursesignal.tracking.bots import automation
 from coursesignal.tracking.exclusions import Exclusions
@@ -35,15 +35,21 @@ where tenant_id = $1 and event_id = any($2) and occurred_at between $3 and $4 an
 """
 
 
-# What a crash of the database takes away of the last half second, it also puts back into the queue, and it is done again.
-_NO_WAIT_FOR_DISK = "set local synchronous_commit = off"
+# No commit waits for the disk: what a crash of the database takes away of the last half second, it also puts back into the queue,
+# and it is done again.
+_TAKE_TURN = f"select pg_try_advisory_xact_lock({TRACKING_KEY}) as mine, set_config('synchronous_commit', 'off', true)"
+_SETTINGS = """
+select t.time_zone, t.count_automation, exists (select from goals g where g.tenant_id = t.id) as has_goals,
+    s.id as site_id, s.allowed_hosts || s.linked_hosts as own_hosts
+from tenants t left join sites s on s.tenant_id = t.id
+where t.id = $1
+"""
 
 
 async def claim(conn: Connection, batch: Batch) -> None:
     """Take the oldest commits that collect left behind, with what it dropped; they come back when this transaction fails."""
-    if not await try_lock_tracking(conn, batch.tenant_id):
+    if not await conn.fetchval(_TAKE_TURN, str(batch.tenant_id)):
         return  # another worker is at it: sessions of one tenant are made by one at a time
-    await conn.execute(_NO_WAIT_FOR_DISK)
     commits = await conn.fetch(_CLAIM, batch.tenant_id, MAX_COMMITS, MAX_EVENTS)
     if not commits:
         return
@@ -59,16 +65,16 @@ async def claim(conn: Connection, batch: Batch) -> None:
 
 
 async def _read_settings(conn: Connection, batch: Batch) -> None:
-    """What the tenant decides: its zone, whether automation counts, its own channel rules, and which referrers bring nobody."""
-    tenant = await conn.fetchrow("select time_zone, count_automation from tenants where id = $1", batch.tenant_id)
-    batch.time_zone, batch.count_automation = tenant["time_zone"], tenant["count_automation"]
+    """What the tenant decides: its zone, whether automation counts, its goals, its own channel rules, and which referrers bring
+    nobody."""
+    rows = await conn.fetch(_SETTINGS, batch.tenant_id)
+    batch.time_zone, batch.count_automation, batch.has_goals = rows[0][:3]
     own = await rules_in_force(conn, batch.tenant_id)
     batch.rules = (*own.channel_rules, *batch.rules)
-    sites = await conn.fetch(
-        "select id, allowed_hosts || linked_hosts as own_hosts from sites where tenant_id = $1", batch.tenant_id
-    )
     batch.exclusions = {
-        site["id"]: Exclusions((*site["own_hosts"], *own.excluded_referrers), own.counted_referrers) for site in sites
+        row["site_id"]: Exclusions((*row["own_hosts"], *own.excluded_referrers), own.counted_referrers)
+        for row in rows
+        if row["site_id"] is not None
     }
 
 

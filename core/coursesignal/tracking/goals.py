@@ -45,7 +45,7 @@ _MONTHS = """
 
 async def reach_goals(conn: Connection, batch: Batch) -> None:
     """Note which of the batch's events reach a goal of the tenant."""
-    if not batch.events or not await conn.fetchval("select 1 from goals where tenant_id = $1 limit 1", batch.tenant_id):
+    if not (batch.events and batch.has_goals):
         return
     events = [event.event_id for event in batch.events]
     times = [event.occurred_at for event in batch.events]
