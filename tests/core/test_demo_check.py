@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,6 +18,7 @@ import pytest
 
 from coursesignal.demo import seed, story
 from coursesignal.demo.api import Api
+from coursesignal.demo.books import Books
 from coursesignal.demo.compare import Line, compare
 from coursesignal.demo.ledger import totals
 from coursesignal.demo.notebook import new
@@ -86,7 +88,7 @@ async def test_a_cent_too_much_on_every_charge_fails_the_check(installation: Run
 
 
 async def test_a_history_written_twice_reports_what_the_ledger_says(
-    installation: Runtime, client: httpx.AsyncClient
+    installation: Runtime, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     notebook = new()
     async with started() as platforms:
@@ -95,6 +97,7 @@ async def test_a_history_written_twice_reports_what_the_ledger_says(
         for place in await prepare(runtime, platforms, notebook, suffix="-history"):
             plan = story.history(place.shop, datetime.now(UTC).replace(microsecond=0), days=30, crowd=0.05)
             effort: list[int] = []
+            Books(platforms.by_shop[place.shop.slug], tmp_path / place.slug).know(plan.sales)
             await seed.write(runtime, place.shop, place.place, plan, effort.append)
             assert sum(effort) == seed.effort(plan)
             await seed.write(runtime, place.shop, place.place, plan, effort.append)

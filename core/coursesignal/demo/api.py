@@ -44,6 +44,9 @@ class Api:
     async def put(self, path: str, body: Any) -> Any:
         return await self._call("PUT", path, json=body)
 
+    async def patch(self, path: str, body: Any) -> Any:
+        return await self._call("PATCH", path, json=body)
+
     async def _call(self, method: str, path: str, **options: Any) -> Any:
         answer = await self._ask(method, path, **options)
         if answer.status_code == 401 and self._refresh:

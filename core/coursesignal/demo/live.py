@@ -14,10 +14,10 @@ import httpx
 
 from coursesignal.demo import console, story, traffic
 from coursesignal.demo.api import Api, DemoFailed, until
+from coursesignal.demo.books import Books
 from coursesignal.demo.journeys import Buyer
-from coursesignal.demo.platforms import sell
 from coursesignal.demo.world import Premises
-from coursesignal.testing.platforms import FakePlatform, FakeSale
+from coursesignal.testing.platforms import FakeSale
 
 VISITOR_EVERY_S = (0.6, 3.0)
 SALE_EVERY_S = (7.0, 16.0)
@@ -30,7 +30,7 @@ class Stage:
     """One shop, live. ``next_person`` numbers the people it makes up."""
 
     premises: Premises
-    platform: FakePlatform
+    books: Books
     api: Api
     next_person: int
     rng: random.Random = field(default_factory=random.Random)
@@ -70,9 +70,9 @@ class Stage:
     async def sale(self) -> None:
         """A visitor buys: the platform tells of it, now and then twice, and the report names where the buyer came from."""
         (sale,) = (await self._visit(buys=True)).sales
-        self.sold.append(sell(self.platform, sale))
+        self.sold.append(self.books.sell(sale))
         began = asyncio.get_running_loop().time()
-        await self.platform.deliver(http=self.api.http, copies=self.rng.choice((1, 1, 2)), rng=self.rng)
+        await self.books.platform.deliver(http=self.api.http, copies=self.rng.choice((1, 1, 2)), rng=self.rng)
         line: dict[str, Any] = {}
 
         async def credited() -> bool:
@@ -91,8 +91,8 @@ class Stage:
         if not self.sold:
             return
         sale = self.sold.popleft()
-        self.platform.refund(sale)
-        await self.platform.deliver(http=self.api.http)
+        self.books.refund(sale)
+        await self.books.platform.deliver(http=self.api.http)
         await self.api.post(f"/api/{self.premises.shop.platform}/sync")
         self._say(f"{console.amount(-sale.amount_minor, sale.currency):>12}  {sale.product.title} – refunded")
 

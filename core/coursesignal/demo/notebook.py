@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class Notebook(msgspec.Struct, kw_only=True, rename="camel"):
     seeded: list[str] = []
     """Ids of tenants whose history is complete."""
     api_key: str = ""
+    first_number: int = msgspec.field(default_factory=lambda: int(time.time()))
+    """What the platforms number begins above this, always the same: their sales are told to them anew in each run."""
     last_person: int = 1_000_000
     """Number of the last person that live traffic made up."""
 

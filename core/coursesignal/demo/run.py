@@ -13,7 +13,9 @@ import httpx
 import msgspec
 
 from coursesignal.demo import console, seed, story
+from coursesignal.demo.alone import alone
 from coursesignal.demo.api import Api, DemoFailed, client
+from coursesignal.demo.books import Books
 from coursesignal.demo.borrowing import borrowed
 from coursesignal.demo.compare import compare
 from coursesignal.demo.ledger import totals
@@ -37,24 +39,35 @@ PORTS_TO_TRY = 20
 async def demo(settings: Settings, *, port: int | None, live: bool, days: int = story.HISTORY_DAYS) -> None:
     """Prepare, write ``days`` of history if there is none, serve, and play until cancelled; without ``live`` only prepare."""
     began = time.monotonic()
-    async with started(first_number=_numbers_of_this_run()) as platforms:
+    with alone(settings.home):
+        await _demo(settings, opened(settings.home), port=port, live=live, days=days, began=began)
+
+
+async def _demo(
+    settings: Settings, notebook: Notebook, *, port: int | None, live: bool, days: int, began: float
+) -> None:
+    async with started(notebook.first_number) as platforms:
         settings = _at_home(settings, platforms, port)
-        settings.home.mkdir(parents=True, exist_ok=True)
-        notebook = opened(settings.home)
+        books = _opened_books(settings, platforms)
         console.step(f"Starting the database in {settings.home}")
         async with borrowed(settings):
-            premises, plans = await _prepared(settings, platforms, notebook, days)
+            premises, plans = await _prepared(settings, platforms, books, notebook, days)
             console.step("Starting web server and worker.")
             with ServerProcess(settings, quiet=True) as server:
                 async with client(server.url) as http:
                     shops = await _furnished(http, premises, plans, notebook)
                     await _welcome(settings, shops, notebook, time.monotonic() - began)
                     if live:
-                        await _play(settings, platforms, shops, notebook)
+                        await _play(settings, books, shops, notebook)
+
+
+def _opened_books(settings: Settings, platforms: Platforms) -> Mapping[str, Books]:
+    """What each shop sold in earlier runs, known to its platform again; by the shop's slug."""
+    return {slug: Books(one, settings.home / f"demo-{slug}.jsonl") for slug, one in platforms.by_shop.items()}
 
 
 async def _prepared(
-    settings: Settings, platforms: Platforms, notebook: Notebook, days: int
+    settings: Settings, platforms: Platforms, books: Mapping[str, Books], notebook: Notebook, days: int
 ) -> tuple[Sequence[Premises], Mapping[str, Plan]]:
     """Tables, accounts, connections, tenants as their files say, the history; returns what of it is new, by tenant."""
     runtime = Runtime.prepare(settings)
@@ -65,7 +78,7 @@ async def _prepared(
         notebook.keep(settings.home)
         wanted = files.read(settings.tenants_dir)
         await files.apply(runtime.database, wanted, runtime.registry.plugins, runtime.registry.models)
-        return premises, await _write_history(runtime, premises, notebook, days)
+        return premises, await _write_history(runtime, premises, books, notebook, days)
     finally:
         await runtime.stop()
 
@@ -83,11 +96,6 @@ async def _furnished(
     return shops
 
 
-def _numbers_of_this_run() -> int:
-    """Ids above those of every earlier run, so that a sale of today is not taken for one of yesterday."""
-    return int(time.time())
-
-
 def _at_home(settings: Settings, platforms: Platforms, port: int | None) -> Settings:
     """The installation's settings, with the fake platforms and a port that is free."""
     chosen = port or next(
@@ -100,18 +108,25 @@ def _at_home(settings: Settings, platforms: Platforms, port: int | None) -> Sett
 
 
 async def _write_history(
-    runtime: Runtime, premises: Sequence[Premises], notebook: Notebook, days: int
+    runtime: Runtime, premises: Sequence[Premises], books: Mapping[str, Books], notebook: Notebook, days: int
 ) -> Mapping[str, Plan]:
     """A history for every tenant that does not have one yet, all at once; returns what was written, by tenant."""
     missing = [place for place in premises if await _lacks_history(runtime, place, notebook)]
     if not missing:
         console.step("The history is there already.")
+        if not all(books[place.shop.slug].has_history for place in premises):
+            home = runtime.settings.home
+            console.step(
+                f"An earlier version wrote it, and its platforms do not know it. For one they know, remove {home}."
+            )
         return {}
     notebook.begun = [str(place.place.tenant_id) for place in premises]
     notebook.keep(runtime.settings.home)
     began = time.monotonic()
     console.step(f"Writing {days} days of history, this once.")
     plans = [await asyncio.to_thread(story.history, place.shop, notebook.until, days=days) for place in missing]
+    for place, plan in zip(missing, plans, strict=True):
+        books[place.shop.slug].know(plan.sales)
     progress = console.Progress("History", sum(seed.effort(plan) for plan in plans))
     await asyncio.gather(
         *(
@@ -194,13 +209,10 @@ async def _welcome(settings: Settings, shops: Sequence[Opened], notebook: Notebo
         await console.overview(shop.premises.shop, shop.api)
 
 
-async def _play(settings: Settings, platforms: Platforms, shops: Sequence[Opened], notebook: Notebook) -> None:
+async def _play(settings: Settings, books: Mapping[str, Books], shops: Sequence[Opened], notebook: Notebook) -> None:
     """Live traffic until cancelled."""
     console.heading("Live: visitors come, some buy, and each sale finds its source. Ctrl-C stops; everything stays.")
-    stages = [
-        Stage(shop.premises, platforms.by_shop[shop.premises.shop.slug], shop.api, notebook.last_person)
-        for shop in shops
-    ]
+    stages = [Stage(shop.premises, books[shop.premises.shop.slug], shop.api, notebook.last_person) for shop in shops]
     try:
         await asyncio.gather(*(stage.play() for stage in stages))
     finally:

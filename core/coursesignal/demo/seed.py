@@ -1,4 +1,4 @@
-"""Writes a shop's history through the real services: events through the pipeline, sales through the intake of every sync.
+"""Writes a shop's history through the real services: events through the pipeline, sales through the connector as in a sync.
 
 Everything is idempotent: what an interrupted run wrote is found again and not doubled. Plugins do not hear of the history; nobody
 wants ninety days of mails at once.
@@ -19,10 +19,10 @@ import asyncpg
 
 from coursesignal.connections.intake import apply
 from coursesignal.db.engine import Database
-from coursesignal.demo.plan import Plan, Sale
+from coursesignal.demo.plan import Plan
+from coursesignal.demo.recital import recited
 from coursesignal.demo.shops import Shop
 from coursesignal.jobs.outbox import enqueue
-from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts
 from coursesignal.plugins.supply import channel_rules_of
 from coursesignal.runtime import Runtime
 from coursesignal.tracking.commit import GroupCommit
@@ -54,16 +54,12 @@ def effort(plan: Plan) -> int:
 
 
 async def write(runtime: Runtime, shop: Shop, place: Place, plan: Plan, told: Told) -> None:
-    """Write ``plan`` as if it had happened in its time."""
+    """Write ``plan`` as if it had happened in its time; the shop's platform must know its sales."""
     async with runtime.database.control() as conn:
         began = await conn.fetchval("select clock_timestamp()")
     await _store_events(runtime.database, rows_of(shop, place, plan))
     await _process(runtime, place.tenant_id, told)
-    for sales in _parts(plan.sales, SALES_AT_ONCE):
-        events = [event for sale in sales for event in platform_events(sale)]
-        async with runtime.database.tenant(place.tenant_id) as conn:
-            await apply(conn, place.tenant_id, place.connection_id, shop.platform, events, runtime.registry.models)
-        told(SALE_EFFORT * len(sales))
+    await _store_sales(runtime, shop, place, plan, told)
     await _announce_nothing(runtime.database, place.tenant_id, began)
     async with runtime.database.tenant(place.tenant_id) as conn:  # what they would otherwise do in the night
         await enqueue(conn, place.tenant_id, "core.learn", {}, key="demo")
@@ -105,36 +101,17 @@ async def _process(runtime: Runtime, tenant_id: UUID, told: Told) -> None:
             await asyncio.sleep(0.2)  # a worker is at it
 
 
-def platform_events(sale: Sale) -> Iterator[PlatformEvent]:
-    """A sale as its platform would tell it: a charge for each movement of money, and who it was for."""
-    key = f"history:{sale.number}"
-    contact = Contact(email=sale.email, name=sale.name or None)
-    item = Item(external_id=sale.product.title, title=sale.product.title, amount_minor=sale.payments[0].amount_minor)
-    for number, payment in enumerate(sale.payments):
-        charge_id = f"{key}.{number}"
-        yield Charge(
-            external_id=charge_id,
-            kind="renewal" if number else "sale",
-            amount_minor=payment.amount_minor,
-            currency=sale.currency,
-            occurred_at=payment.at,
-            purchase_keys=(key,),
-            contact=contact,
-            items=(item,),
-        )
-        for again, refund in enumerate(payment.refunds):
-            yield Charge(
-                external_id=f"{charge_id}.refund{again}",
-                kind="refund",
-                amount_minor=refund.amount_minor,
-                currency=sale.currency,
-                occurred_at=refund.at,
-                purchase_keys=(key,),
-                contact=contact,
-                refund_of=charge_id,
-            )
-    if sale.gift_for is not None:
-        yield PurchaseFacts(purchase_keys=(key,), occurred_at=sale.at, contact=contact, gift_recipient=sale.gift_for)
+async def _store_sales(runtime: Runtime, shop: Shop, place: Place, plan: Plan, told: Told) -> None:
+    """Book what the shop's platform tells of ``plan``'s sales, under the platform's own ids: every later sync finds the same."""
+    events = await recited(runtime, place.tenant_id, place.connection_id, plan)
+    left = SALE_EFFORT * len(plan.sales)
+    for some in _parts(events, SALES_AT_ONCE):
+        async with runtime.database.tenant(place.tenant_id) as conn:
+            await apply(conn, place.tenant_id, place.connection_id, shop.platform, some, runtime.registry.models)
+        done = min(left, SALE_EFFORT * len(some))
+        left -= done
+        told(done)
+    told(left)
 
 
 async def _announce_nothing(database: Database, tenant_id: UUID, since: datetime) -> None:

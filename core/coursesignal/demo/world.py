@@ -27,6 +27,8 @@ from coursesignal.tenancy import agencies, tenants
 from coursesignal.tenancy.schemas import AgencyIn, TenantIn
 
 SELF = Caller(email="coursesignal demo")
+REQUESTS_PER_MINUTE = 6_000
+"""The platforms are on this machine and have no limits; nobody should wait for them as for the real ones."""
 KEY_SCOPES = ["analytics:read", "connections:read", "tracking:read"]
 
 
@@ -122,6 +124,8 @@ async def _connect(api: Api, platforms: Platforms, shop: Shop) -> None:
     answer = await api.post(f"/api/{shop.platform}/connect", credentials(shop))
     if answer["webhooks"] == "manual":
         platforms.by_shop[shop.slug].webhook_urls = [answer["webhookUrl"]]
+    connected = (await api.get(f"/api/{shop.platform}/status"))["connectionId"]
+    await api.patch(f"/api/connections/{connected}", {"requestsPerMinute": REQUESTS_PER_MINUTE})
 
 
 async def _api_key(api: Api, notebook: Notebook) -> None:

@@ -306,10 +306,10 @@ class FakePlatform(abc.ABC):
         self._movements.append(Movement(amount_minor, currency, at, reverses=True))
 
     def _buyer(self, email: str, name: str) -> Buyer:
+        """The person of that address; without one, somebody new each time."""
         first = email.split("@", 1)[0].replace(".", " ").title()
-        return self._buyers.setdefault(
-            email.lower(), Buyer(self._first + 501 + len(self._buyers), email, name or first)
-        )
+        known = email.lower() or f"nameless {len(self._buyers)}"
+        return self._buyers.setdefault(known, Buyer(self._first + 501 + len(self._buyers), email, name or first))
 
     def _product(self, title: str, recurring: bool) -> Product:
         return self._products.setdefault(
