@@ -1,62 +1,44 @@
-"""Kajabi's public API over HTTP: a token, tolerant pages, errors in Kajabi's own words."""
+"""Kajabi's public API over HTTP: a token, tolerant pages, look-ups."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import httpx
 import msgspec
 
 from coursesignal.plugin import AuthFailed, CredentialsRejected, Unavailable
+from coursesignal_kajabi import paging
+from coursesignal_kajabi.paging import Listing, Place
+from coursesignal_kajabi.permissions import lacking
 from coursesignal_kajabi.resources import Resource
 from coursesignal_kajabi.settings import KajabiCredentials
+from coursesignal_kajabi.tokens import TOKENS, account_of
+from coursesignal_kajabi.transport import MEDIA_TYPE, Refusal, decoded, send
 
-T = TypeVar("T")
-MEDIA_TYPE = "application/vnd.api+json"
+__all__ = ["KajabiApi", "Listing", "Refusal"]
 LOOKUPS_AT_ONCE = 4
 """Kajabi tells no rate limit; few at a time is polite."""
-
-
-class Refusal(Exception):
-    """Kajabi refused a request; ``words`` are its own."""
-
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
-        self.status = status
-        self.words = words
+MOST_PAGES = 1000
+"""Of a list that is read as a whole."""
 
 
 class _Token(msgspec.Struct, frozen=True):
     access_token: str
+    expires_in: int | None = None
 
 
 class _One(msgspec.Struct, frozen=True):
     data: Resource
 
 
-class _Many(msgspec.Struct, frozen=True):
-    data: list[Resource]
-    links: Mapping[str, Any] = {}
-    meta: Mapping[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One page of a list; ``cursor`` is None on the last one."""
-
-    rows: Sequence[Resource]
-    cursor: str | None
-    total: int | None
-
-
 @dataclass(slots=True)
 class KajabiApi:
-    """Calls with an access token, good for two hours: open one per piece of work. One that ends before is replaced once."""
+    """Calls with an access token. One that ends before its time is replaced once."""
 
     http: httpx.AsyncClient
     base_url: str
@@ -70,50 +52,81 @@ class KajabiApi:
         await api._renew()
         return api
 
+    @classmethod
+    async def resume(cls, http: httpx.AsyncClient, base_url: str, credentials: KajabiCredentials) -> KajabiApi:
+        """Go on with the token that still lasts, else log in. Raises AuthFailed, Unavailable."""
+        known = TOKENS.get(account_of(base_url, credentials))
+        if known is not None:
+            return cls(http, base_url, credentials, known)
+        try:
+            return await cls.log_in(http, base_url, credentials)
+        except CredentialsRejected as error:
+            raise AuthFailed(_ended(error.__cause__)) from error
+
     async def _renew(self) -> None:
+        account = account_of(self.base_url, self.credentials)
         form = {
             "grant_type": "client_credentials",
             "client_id": self.credentials.client_id,
             "client_secret": self.credentials.client_secret,
         }
         try:
-            response = await _send(self.http, "POST", f"{self.base_url}/v1/oauth/token", data=form)
-            self.token = msgspec.json.decode(response.content, type=_Token).access_token
+            response = await send(self.http, "POST", f"{self.base_url}/v1/oauth/token", data=form)
         except Refusal as refusal:
-            raise CredentialsRejected("clientSecret", f"Kajabi refuses this key: {refusal.words}") from refusal
-        except msgspec.DecodeError as error:
-            raise Unavailable("Kajabi sent an answer that is not readable.") from error
+            TOKENS.drop(account)
+            raise CredentialsRejected("clientSecret", _wrong(refusal)) from refusal
+        told = decoded(response.content, _Token)
+        self.token = told.access_token
+        TOKENS.keep(account, told.access_token, told.expires_in)
+
+    async def revoke(self) -> None:
+        """End the token. Raises Refusal, Unavailable."""
+        token = self.token
+        TOKENS.drop(account_of(self.base_url, self.credentials))
+        headers = {"authorization": f"Bearer {token}"}
+        await send(self.http, "POST", f"{self.base_url}/v1/oauth/revoke", headers=headers, data={"token": token})
 
     async def request(self, method: str, path: str, **options: Any) -> bytes:
-        """The body of the answer. Raises AuthFailed (401, 403), Refusal (other 4xx), Unavailable."""
+        """The body of the answer. Raises AuthFailed (401), Refusal (other 4xx), Unavailable."""
         token = self.token
         try:
             return await self._call(method, path, options)
         except Refusal as refusal:
             if refusal.status != 401:
                 raise
-            ended = refusal
         try:
             if self.token == token:  # nobody beside us has replaced it yet
                 await self._renew()
             return await self._call(method, path, options)
         except CredentialsRejected as rejected:
-            raise AuthFailed(f"{rejected} Connect again with a valid key.") from rejected
+            raise AuthFailed(_ended(rejected.__cause__)) from rejected
         except Refusal as refusal:
             if refusal.status == 401:
-                raise AuthFailed(f"Kajabi refuses the key: {ended.words} Connect again with a valid key.") from refusal
+                raise AuthFailed(_ended(refusal)) from refusal
             raise
 
     async def _call(self, method: str, path: str, options: Mapping[str, Any]) -> bytes:
         headers = {"authorization": f"Bearer {self.token}", "accept": MEDIA_TYPE, "content-type": MEDIA_TYPE}
-        return (await _send(self.http, method, self.base_url + path, headers=headers, **options)).content
+        return (await send(self.http, method, self.base_url + path, headers=headers, **options)).content
 
     async def page(self, path: str, params: Mapping[str, str], cursor: str | None, size: int) -> Listing:
         """The page at ``cursor`` (None: the first). Raises AuthFailed, Unavailable."""
-        number, _, first_key = (cursor or "1").partition(":")
-        query = {**params, "page[number]": number, "page[size]": str(size)}
-        many = await self._read(path, query)
-        return Listing(many.data, _next_cursor(many, int(number), first_key), _total(many.meta))
+        place = Place.of(cursor)
+        query = {**params, "page[number]": str(place.number), "page[size]": str(size)}
+        body = decoded(await self._read(path, params=query), paging.Body)
+        return paging.listing(path, place, body)
+
+    async def rows(self, path: str, params: Mapping[str, str], size: int) -> AsyncIterator[Resource]:
+        """Every row of a list. Raises AuthFailed, Unavailable."""
+        cursor: str | None = None
+        for _ in range(MOST_PAGES):
+            listing = await self.page(path, params, cursor, size)
+            for row in listing.rows:
+                yield row
+            cursor = listing.cursor
+            if cursor is None:
+                return
+        raise Unavailable(f"Kajabi's list {path} has no end.")
 
     async def look_up(self, path: str, keys: Iterable[str]) -> dict[str, Resource]:
         """The resources ``path``/key that exist, by id. Raises AuthFailed, Unavailable."""
@@ -121,112 +134,48 @@ class KajabiApi:
 
         async def one(key: str) -> Resource | None:
             async with turns:
-                return await self._find(f"{path}/{key}")
+                return await self._find(path, key)
 
         wanted = sorted(set(keys))
         found = await asyncio.gather(*(one(key) for key in wanted))
         return {key: row for key, row in zip(wanted, found, strict=True) if row is not None}
 
-    async def _find(self, path: str) -> Resource | None:
-        try:
-            body = await self.request("GET", path)
-        except Refusal as refusal:
-            if refusal.status == 404:
-                return None
-            raise _stuck(refusal) from refusal
-        return _decoded(body, _One).data
-
-    async def _read(self, path: str, params: Mapping[str, str]) -> _Many:
-        try:
-            return _decoded(await self.request("GET", path, params=params), _Many)
-        except Refusal as refusal:
-            raise _stuck(refusal) from refusal
-
-
-def _decoded(body: bytes, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except msgspec.DecodeError as error:
-        raise Unavailable("Kajabi sent an answer that is not readable.") from error
-
-
-def _stuck(refusal: Refusal) -> Exception:
-    """What a refusal while reading means: a missing permission, else trouble on their side."""
-    if refusal.status == 403:
-        mend = "Give the key the permissions view:transactions, view:purchases and view:orders, then connect again."
-        return AuthFailed(f"Kajabi says: {refusal.words} {mend}")
-    return Unavailable(f"Kajabi says: {refusal.words}")
-
-
-async def _send(http: httpx.AsyncClient, method: str, url: str, **options: Any) -> httpx.Response:
-    """The answer, if it is a good one. Raises Refusal (4xx), Unavailable (no answer, 429, 5xx)."""
-    try:
-        response = await http.request(method, url, **options)
-    except httpx.HTTPError as error:
-        raise Unavailable("Kajabi does not answer.") from error
-    if response.is_success:
-        return response
-    if response.status_code == 429 or response.status_code >= 500:
-        raise Unavailable(f"Kajabi is busy ({response.status_code}).", retry_after=_retry_after(response))
-    raise Refusal(response.status_code, _words(response))
-
-
-def _retry_after(response: httpx.Response) -> timedelta | None:
-    seconds = response.headers.get("retry-after", "")
-    return timedelta(seconds=int(seconds)) if seconds.isdigit() else None
-
-
-class _Problem(msgspec.Struct, frozen=True):
-    title: str | None = None
-    detail: str | None = None
-
-
-class _Problems(msgspec.Struct, frozen=True):
-    errors: list[_Problem] = []
-    error: str | None = None
-    error_description: str | None = None
-
-
-def _words(response: httpx.Response) -> str:
-    """What Kajabi itself says is wrong, as one sentence."""
-    try:
-        told = msgspec.json.decode(response.content, type=_Problems)
-    except msgspec.DecodeError:
-        told = _Problems()
-    details = [problem.detail or problem.title or "" for problem in told.errors]
-    text = "; ".join(filter(None, details)) or told.error_description or told.error or f"HTTP {response.status_code}"
-    return text[:300] if text.endswith(".") else f"{text[:300]}."
-
-
-def _next_cursor(page: _Many, number: int, first_key_before: str) -> str | None:
-    """Where the next page is: the official pages contradict each other on links and meta.
-
-    ``links.next`` decides when any paging link is there; else the page count in meta; else pages are asked for until one is
-    empty or repeats.
-    """
-    first_key = str(page.data[0].id) if page.data else ""
-    if not page.data or first_key == first_key_before:
+    async def _find(self, path: str, key: str) -> Resource | None:
+        with contextlib.suppress(_Absent):
+            return decoded(await self._read(f"{path}/{key}"), _One).data
         return None
-    following, pages = page.links.get("next"), _total_pages(page.meta)
-    if following:
-        return f"{max(_page_number(str(following)), number + 1)}:{first_key}"
-    is_last = number >= pages if pages is not None else bool(page.links.get("last") or page.links.get("first"))
-    return None if is_last else f"{number + 1}:{first_key}"
+
+    async def _read(self, path: str, **options: Any) -> bytes:
+        """What is at ``path``. Raises AuthFailed without permission, _Absent, Unavailable."""
+        try:
+            return await self.request("GET", path, **options)
+        except Refusal as refusal:
+            if refusal.status == 403:
+                raise AuthFailed(lacking([path], refusal.words)) from refusal
+            if refusal.status == 404:
+                raise _Absent(f"Kajabi says: {refusal.words}") from refusal
+            raise Unavailable(f"Kajabi says: {refusal.words}") from refusal
 
 
-def _page_number(link: str) -> int:
-    numbers = parse_qs(urlsplit(link).query).get("page[number]", ["0"])
-    return int(numbers[0]) if numbers[0].isdigit() else 0
+class _Absent(Unavailable):
+    """There is nothing at that address."""
 
 
-def _total_pages(meta: Mapping[str, Any]) -> int | None:
-    value = meta.get("total_pages")
-    return value if isinstance(value, int) else None
+def _words(error: BaseException | None) -> str:
+    return error.words if isinstance(error, Refusal) else ""
 
 
-def _total(meta: Mapping[str, Any]) -> int | None:
-    for name in ("total_count", "total"):
-        value = meta.get(name)
-        if isinstance(value, int):
-            return value
-    return None
+def _wrong(refusal: Refusal) -> str:
+    """Of a key that never worked. Kajabi answers a plan without API just like a wrong key."""
+    return (
+        f"Kajabi refuses this key: {refusal.words} Copy the key and its secret again from Settings > Public API. If they are "
+        "right, the plan lacks the Public API: it comes with the Pro plan, or as an add-on."
+    )
+
+
+def _ended(error: BaseException | None) -> str:
+    """Of a key that worked before."""
+    return (
+        f"Kajabi refuses the key: {_words(error)} It was rotated or deleted, or the plan lost the Public API. Make a key in "
+        "Settings > Public API. Connect again with a valid key."
+    )

@@ -32,6 +32,14 @@ def parse(body: bytes, received_at: datetime) -> Sequence[PlatformEvent]:
     return []
 
 
+def is_of_ui(body: bytes) -> bool:
+    """Whether a webhook was made in Kajabi's settings and not through its API; a body that cannot be read is not."""
+    try:
+        return msgspec.json.decode(body, type=Envelope).event in UI_EVENTS
+    except (ValueError, RecursionError):
+        return False
+
+
 class _Hook(msgspec.Struct, frozen=True):
     payload: list[Resource]
 

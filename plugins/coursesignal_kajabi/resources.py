@@ -70,10 +70,15 @@ class PurchaseAttributes(msgspec.Struct, frozen=True):
     updated_at: datetime | None = None
     deactivated_at: datetime | None = None
     quantity: Quantity | None = None
+    amount_in_cents: Cents | None = None
+    payment_type: str | None = None
     coupon_code: str | None = None
     source: str | None = None
     referrer: str | None = None
-    payment_plan_total_payments: int | None = None
+    multipay_payments_made: int | None = None
+    """Of a payment plan alone."""
+    payment_plan_total_payments: Any = None
+    """Told in prose, absent from the schema."""
 
 
 class CustomerAttributes(msgspec.Struct, frozen=True):
@@ -87,6 +92,13 @@ class OfferAttributes(msgspec.Struct, frozen=True):
     """Something for sale."""
 
     title: str | None = None
+
+
+class OrderAttributes(msgspec.Struct, frozen=True):
+    """A cart that was paid."""
+
+    created_at: datetime
+    total_price_in_cents: Cents | None = None
 
 
 class OrderItemAttributes(msgspec.Struct, frozen=True):

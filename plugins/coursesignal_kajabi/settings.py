@@ -9,6 +9,7 @@ from msgspec import Meta
 from coursesignal.plugin import Secret, Settings
 
 Short = Meta(min_length=1, max_length=500)
+PAGE_SIZE = 100
 
 
 class KajabiCredentials(Settings):
@@ -19,3 +20,19 @@ class KajabiCredentials(Settings):
     site_id: Annotated[
         str, Meta(title="Site id", max_length=40, description="Only needed when the account has several sites.")
     ] = ""
+    ui_webhooks: Annotated[
+        bool,
+        Meta(
+            title="Book webhooks made in Kajabi's settings",
+            description="Turn off if sales they tell of appear twice, or if you want only what Kajabi's API says.",
+        ),
+    ] = True
+    page_size: Annotated[
+        int,
+        Meta(
+            title="Rows per request",
+            ge=1,
+            le=100,
+            description="Kajabi does not say how many it allows; lower this if it refuses.",
+        ),
+    ] = PAGE_SIZE

@@ -25,6 +25,10 @@ KINDS: Mapping[str, ChargeKind] = {
     "dispute": "dispute",
 }
 """Actions that move money; ``free_purchase``, ``test`` and ``subscription_update`` do not."""
+AGAIN = frozenset({"subscribe", "subscription_charge"})
+"""Actions of something that is paid again and again."""
+BACK = frozenset({"refund", "dispute"})
+ONE_TIME = frozenset({"single", "one_time", "one-time"})
 DEFAULT_CURRENCY = "USD"
 """What Kajabi says it falls back to."""
 
@@ -44,10 +48,12 @@ class Known:
         customer = self.customers[key].read(CustomerAttributes) if key in self.customers else CustomerAttributes()
         return Contact(email=email_of(customer.email), external_id=f"customer:{key}", name=customer.name or None)
 
-    def items(self, resource: Resource, quantity: int | None = None) -> tuple[Item, ...]:
+    def items(
+        self, resource: Resource, quantity: int | None = None, amount_minor: int | None = None
+    ) -> tuple[Item, ...]:
         """The offers of ``resource``."""
         return tuple(
-            Item(external_id=key, title=self._title(key), quantity=quantity or 1)
+            Item(external_id=key, title=self._title(key), quantity=quantity or 1, amount_minor=amount_minor)
             for key in resource.related("offer", "offers")
         )
 
@@ -64,54 +70,86 @@ def currency_of(text: str | None) -> str:
     return code
 
 
-def transaction_event(
-    row: Resource, known: Known, *, extra_keys: Sequence[str] = (), items: Sequence[Item] = ()
-) -> Sequence[PlatformEvent]:
-    """The charge of a transaction that succeeded and moved money; nothing for any other."""
+def money_of(row: Resource) -> TransactionAttributes | None:
+    """What a transaction that succeeded and moved money says; None for any other."""
     money = row.read(TransactionAttributes)
-    kind = KINDS.get(money.action)
-    if kind is None or money.state not in (None, "succeeded") or money.amount_in_cents == 0:
+    moved = money.action in KINDS and money.state in (None, "succeeded") and money.amount_in_cents != 0
+    return money if moved else None
+
+
+def transaction_event(
+    row: Resource,
+    known: Known,
+    *,
+    sale: Resource | None = None,
+    kind: ChargeKind | None = None,
+    extra_keys: Sequence[str] = (),
+    items: Sequence[Item] = (),
+) -> Sequence[PlatformEvent]:
+    """The charge of a transaction; nothing for one that moved no money.
+
+    ``sale`` is the transaction that a refund or dispute takes back, where its row does not name the purchase.
+    """
+    money = money_of(row)
+    if money is None:
         return []
     charge = Charge(
         external_id=row.key,
-        kind=kind,
+        kind=kind or KINDS[money.action],
         amount_minor=abs(money.amount_in_cents),  # refunds are told as -4900 and as 4900
         currency=currency_of(money.currency),
         occurred_at=in_utc(money.created_at),
-        purchase_keys=(f"transaction:{row.key}", *_purchase_keys(row), *extra_keys),
+        purchase_keys=(f"transaction:{row.key}", *purchase_keys(row, sale), *extra_keys),
         contact=known.contact(row),
         items=tuple(items) or known.items(row),
     )
     return [charge]
 
 
-def _purchase_keys(row: Resource) -> tuple[str, ...]:
-    """The purchases a transaction names; before June 2026 it named none, then buyer and offer tie a refund to its sale."""
+def purchase_keys(row: Resource, sale: Resource | None = None) -> tuple[str, ...]:
+    """The purchases a transaction names. Before June 2026 it named none.
+
+    Then buyer and offer tie what is paid again and again, a refund is tied to its ``sale``, and one-time payments stand alone:
+    whoever buys an offer twice has bought it twice.
+    """
     purchases = row.related("purchases", "purchase")
     if purchases:
         return tuple(f"purchase:{key}" for key in purchases)
+    if sale is not None:
+        return (f"transaction:{sale.key}", *purchase_keys(sale))
+    if row.read(TransactionAttributes).action not in AGAIN | BACK:
+        return ()
     return tuple(f"customer:{c}/offer:{o}" for c in row.related("customer") for o in row.related("offer", "offers"))
 
 
-def purchase_facts(row: Resource, known: Known) -> PurchaseFacts:
-    """What a purchase tells, without its money."""
+def purchase_facts(row: Resource, known: Known, *, priced: bool = False) -> PurchaseFacts:
+    """What a purchase tells, without its money; ``priced`` says what each offer of a charge for several cost."""
     purchase = row.read(PurchaseAttributes)
     transactions = (f"transaction:{key}" for key in row.related("transactions"))
     hints = {"coupon": purchase.coupon_code, "source": purchase.source, "referrer": purchase.referrer}
+    amount = purchase.amount_in_cents if priced and purchase.payment_type in ONE_TIME else None
     return PurchaseFacts(
         purchase_keys=(f"purchase:{row.key}", *transactions),
         occurred_at=in_utc(purchase.created_at),
         contact=known.contact(row),
-        items=known.items(row, purchase.quantity),
+        items=known.items(row, purchase.quantity, amount),
         hints={name: text for name, text in hints.items() if text},
         cancelled_at=in_utc(purchase.deactivated_at) if purchase.deactivated_at else None,
-        plan=_plan(purchase.payment_plan_total_payments),
+        plan=_plan(purchase),
     )
 
 
-def _plan(payments: int | None) -> Plan | None:
-    """Of a payment plan; what is to be paid in all Kajabi does not tell, only how often."""
-    return Plan(payments=payments) if payments is not None and payments > 1 else None
+def is_plan(row: Resource) -> bool:
+    """Whether a purchase is paid in parts: Kajabi then counts its payments."""
+    purchase = row.read(PurchaseAttributes)
+    return bool(purchase.multipay_payments_made) or _plan(purchase) is not None
+
+
+def _plan(purchase: PurchaseAttributes) -> Plan | None:
+    """Of a payment plan; what is to be paid in all Kajabi does not tell, only how often, and that in prose alone."""
+    told: object = purchase.payment_plan_total_payments
+    payments = int(told) if isinstance(told, int | str) and str(told).isdigit() else 0
+    return Plan(payments=payments) if 1 < payments <= 1000 else None
 
 
 def order_items(rows: Sequence[Resource]) -> tuple[Item, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import httpx
 import pytest
@@ -20,6 +20,7 @@ from coursesignal.plugin import (
     Unavailable,
 )
 from coursesignal.testing.platforms import FakeKajabi, KajabiQuirks, Reply
+from coursesignal.testing.platforms.kajabi_pages import Paging
 from coursesignal_kajabi.api import KajabiApi
 from coursesignal_kajabi.connector import KajabiConnector
 from coursesignal_kajabi.settings import KajabiCredentials
@@ -132,6 +133,8 @@ async def test_several_sites_are_asked_about_by_name(kajabi: FakeKajabi, ctx: Ct
     KajabiQuirks(ignores_dates=True),
     KajabiQuirks(links_purchases=False),
     KajabiQuirks(names_offers=False),
+    KajabiQuirks(lists_everything=True),
+    *(KajabiQuirks(paging=paging, max_page_size=7) for paging in get_args(Paging)),
 ])  # fmt: skip
 async def test_every_documented_shape_gives_the_same_money(kajabi: FakeKajabi, ctx: Ctx, quirks: KajabiQuirks) -> None:
     kajabi.quirks = quirks
@@ -140,8 +143,14 @@ async def test_every_documented_shape_gives_the_same_money(kajabi: FakeKajabi, c
     kajabi.renew(sales[3], at=NOW)
     kajabi.refund(sales[4], 500)
     kajabi.refund(sales[5])
+    kajabi.dispute(sales[6])
+    kajabi.sell("buyer.of.nothing@example.com", 0)
+    kajabi.fail_payment("buyer1@example.com")
+    kajabi.begin_payment("buyer2@example.com")
+    kajabi.test_payment("buyer3@example.com")
     events, _ = await pull(ctx, "transactions")
     assert signed_total(events) == kajabi.ledger(SINCE)["USD"].net_minor
+    assert len(events) == 60 + 4, "what is free, failed, pending or a test is not there"
     assert all(isinstance(e, Charge) and e.contact.email and e.contact.email.startswith("buyer") for e in events)
 
 
@@ -173,15 +182,30 @@ async def test_each_buyer_of_a_page_is_looked_up_once(kajabi: FakeKajabi, ctx: C
     assert len([call for call in kajabi.calls if call.path.startswith("/v1/customers/")]) == 1
 
 
-async def test_a_page_that_links_to_itself_ends(kajabi: FakeKajabi, ctx: Ctx) -> None:
+@pytest.mark.parametrize("meta", [{}, {"total": 100}, {"total_pages": 40, "total_count": 100}])
+async def test_a_page_that_comes_again_and_again_is_said_and_never_an_end(
+    kajabi: FakeKajabi, ctx: Ctx, meta: dict[str, int]
+) -> None:
     for n in range(3):
         kajabi.sell(f"b{n}@example.com")
-    body = {"data": kajabi.transactions, "links": {"next": f"{kajabi.url}/v1/transactions?page[number]=1"}}
-    kajabi.answer = lambda call: (
+    links = {"next": f"{kajabi.url}/v1/transactions?page[number]=1"}
+    body = {"data": kajabi.transactions, "links": links, "meta": meta}
+    kajabi.answer = lambda call: (  # type: ignore[method-assign]
         Reply(200, body) if call.path == "/v1/transactions" else FakeKajabi.answer(kajabi, call)
-    )  # type: ignore[method-assign]
-    _, pages = await pull(ctx, "transactions")
-    assert pages == 2
+    )
+    with pytest.raises(Unavailable, match="the same page of /v1/transactions again and again"):
+        await pull(ctx, "transactions")
+
+
+async def test_pages_that_are_counted_out_may_be_repeated_past_the_end(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    kajabi.quirks = KajabiQuirks(paging="total_only", clamps_pages=True, max_page_size=3)
+    for n in range(6):
+        kajabi.sell(f"b{n}@example.com")
+    events, pages = await pull(ctx, "transactions")
+    assert (len(events), pages) == (6, 3)
+    kajabi.quirks.paging = "self_only"
+    with pytest.raises(Unavailable, match="again and again"):
+        await pull(ctx, "transactions")
 
 
 async def test_a_token_that_ends_in_the_middle_is_replaced_once(kajabi: FakeKajabi, ctx: Ctx) -> None:

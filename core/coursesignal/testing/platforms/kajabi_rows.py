@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,12 +51,13 @@ def offer(product: Product) -> Row:
     return {"id": str(product.id), "type": "offers", "attributes": attributes}
 
 
-def purchase(sale: FakeSale) -> Row:
+def purchase(sale: FakeSale, *, source: str | None = None, referrer: str | None = None, is_plan: bool = False) -> Row:
     attributes: Row = {
         "amount_in_cents": sale.amount_minor, "payment_type": "subscription" if sale.product.recurring else "single",
-        "multipay_payments_made": None, "opt_in": False, "raw_extra_contact_information": {}, "currency": sale.currency,
+        "multipay_payments_made": 0 if is_plan else None, "opt_in": False, "raw_extra_contact_information": {},
+        "currency": sale.currency,
         "effective_start_at": None, "deactivated_at": None, "deactivation_reason": None, "coupon_code": sale.coupon,
-        "source": None, "referrer": None, "quantity": 1, "created_at": iso(sale.at), "updated_at": iso(sale.at),
+        "source": source, "referrer": referrer, "quantity": 1, "created_at": iso(sale.at), "updated_at": iso(sale.at),
     }  # fmt: skip
     relationships: Row = {"customer": link("customers", sale.buyer.id), "offer": link("offers", sale.product.id)}
     relationships |= {"transactions": {"data": []}, "products": {"data": []}}
@@ -76,29 +78,34 @@ def transaction(key: int, sale: FakeSale, action: str, amount_in_cents: int, at:
     return {"id": str(key), "type": "transactions", "attributes": attributes, "relationships": relationships}
 
 
-def order(sale: FakeSale, order_id: int, item_id: int) -> list[Row]:
-    """An order and its one item."""
-    money = {
-        "total_price_in_cents": sale.amount_minor, "subtotal_in_cents": sale.amount_minor, "sales_tax_amount_in_cents": 0,
-        "discount_amount_in_cents": 0, "currency_code": sale.currency, "fulfilled_at": None, "created_at": iso(sale.at),
-    }  # fmt: skip
-    items = {"data": [{"id": str(item_id), "type": "order_items"}]}
-    bought = {"quantity": 1, "item_type": "Offer", "item_id": sale.product.id, "title": sale.product.title, **money}
-    return [
+def order(parts: Sequence[FakeSale], order_id: int, item_ids: Sequence[int], payments: Sequence[int]) -> list[Row]:
+    """An order and its items: ``parts`` says what each thing cost."""
+    first = parts[0]
+
+    def money(amount: int) -> Row:
+        return {
+            "total_price_in_cents": amount, "subtotal_in_cents": amount, "sales_tax_amount_in_cents": 0,
+            "discount_amount_in_cents": 0, "currency_code": first.currency, "fulfilled_at": None, "created_at": iso(first.at),
+        }  # fmt: skip
+
+    relationships: Row = {
+        "customer": link("customers", first.buyer.id),
+        "order_items": {"data": [{"id": str(key), "type": "order_items"} for key in item_ids]},
+        "payment_transactions": {"data": [{"id": str(key), "type": "transactions"} for key in payments]},
+    }
+    attributes = {"order_number": order_id, **money(sum(part.amount_minor for part in parts))}
+    items = [
         {
-            "id": str(order_id), "type": "orders", "attributes": {"order_number": order_id, **money},
-            "relationships": {
-                "customer": link("customers", sale.buyer.id), "order_items": items, "payment_transactions": {"data": []},
-            },
-        },
-        {
-            "id": str(item_id), "type": "order_items", "attributes": bought,
-            "relationships": {"order": link("orders", order_id)},
-        },
+            "id": str(key), "type": "order_items", "relationships": {"order": link("orders", order_id)},
+            "attributes": {"quantity": 1, "item_type": "Offer", "item_id": part.product.id, "title": part.product.title,
+                           **money(part.amount_minor)},
+        }
+        for key, part in zip(item_ids, parts, strict=True)
     ]  # fmt: skip
+    return [{"id": str(order_id), "type": "orders", "attributes": attributes, "relationships": relationships}, *items]
 
 
-def purchase_created(sale: FakeSale) -> Row:
+def purchase_created(sale: FakeSale, affiliate: str | None = None) -> Row:
     """The UI's flat ``purchase.created``."""
     first, _, last = sale.buyer.name.partition(" ")
     payload = {
@@ -107,8 +114,16 @@ def purchase_created(sale: FakeSale) -> Row:
         "member_name": sale.buyer.name, "member_first_name": first, "member_last_name": last, "transaction_id": sale.id,
         "transaction_created_at": ui_iso(sale.at), "amount_paid": sale.amount_minor,
         "amount_paid_decimal": sale.amount_minor / 100, "currency": sale.currency, "coupon_code": sale.coupon, "quantity": 1,
+        "affiliate_user_id": 900 if affiliate else 0, "affiliate_user_name": affiliate or "",
     }  # fmt: skip
     return {"id": secrets.token_hex(16), "event": "purchase.created", "payload": payload}
+
+
+def nested_purchase_created(sale: FakeSale) -> Row:
+    """``purchase.created`` in groups."""
+    told = payment_succeeded(sale)
+    groups = {name: told[name] for name in ("offer", "member", "payment_transaction")}
+    return {"id": told["id"], "event": "purchase.created", "payload": groups}
 
 
 def payment_succeeded(sale: FakeSale) -> Row:
