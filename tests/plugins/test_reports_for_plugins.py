@@ -37,7 +37,7 @@ ADDRESSES: dict[str, tuple[str, dict[str, str]]] = {
     "products": ("products", {}),
 }
 """Where the API answers what a method does; the others need to know more."""
-NEED_MORE = {"drilldown", "purchase", "recent_purchases", "setup"}
+NEED_MORE = {"drilldown", "of_purchases", "purchase", "recent_purchases", "setup"}
 METHODS = {name for name, _ in inspect.getmembers(Reports, inspect.isfunction) if not name.startswith("_")}
 
 
@@ -88,3 +88,23 @@ async def test_what_a_plugin_asks_wrongly_is_refused(tenant: ActingTenant) -> No
     ):
         with pytest.raises(Invalid):
             await wrong
+
+
+async def test_a_plugin_reads_reports_of_chosen_purchases_alone(make_tenant: TenantMaker) -> None:
+    """Dated by their orders, without what was charged after the window, less what went back of what counts."""
+    shop, start, end = await make_tenant(), NOW - timedelta(days=9), NOW - timedelta(days=5)
+    past = History(shop)
+    await past.visit("v", start, "youtube", email="pat@example.com")
+    plan = await past.sale("pat@example.com", 10_000, start + timedelta(hours=1))
+    late = await past.sale(None, 2_000, end + timedelta(hours=1))
+    await past.sale("other@example.com", 70_000, start + timedelta(hours=2))
+    await past.charge(plan, "instalment", 9_000, end + timedelta(days=1))
+    await past.charge(plan, "refund", 400, end + timedelta(days=2))
+    await past.credit()
+    reports = reports_of(shop).of_purchases([plan, late], within=(start, end))
+    summary, sources = await reports.summary((start, end)), await reports.sources((start, end))
+    assert (summary.revenue_minor, summary.refunded_minor, summary.purchases) == (12_000, 400, 2)
+    assert (summary.visitors, summary.unattributed_minor) == (1, 2_000)
+    assert [(row.source, row.revenue_minor) for row in sources.rows] == [("youtube", 9_600)]
+    assert sum(day.revenue_minor for day in (await reports.daily_revenue((start, end))).days) == 12_000
+    assert (await reports_of(shop).of_purchases([], within=(start, end)).summary((start, end))).revenue_minor == 0

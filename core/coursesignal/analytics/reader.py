@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -30,6 +30,7 @@ from coursesignal.analytics import (
     summary,
 )
 from coursesignal.analytics.months import Interval, fitting
+from coursesignal.analytics.orders import Orders
 from coursesignal.analytics.period import given
 from coursesignal.analytics.reading import Reading, reading, snapshot
 from coursesignal.db.engine import Database
@@ -62,10 +63,16 @@ from coursesignal.reports import (
 class Reports:
     """Implements :class:`coursesignal.reports.Reports`."""
 
-    def __init__(self, db: Database, tenant: Tenant, models: Mapping[str, AttributionModel]) -> None:
+    def __init__(
+        self, db: Database, tenant: Tenant, models: Mapping[str, AttributionModel], orders: Orders | None = None
+    ) -> None:
         self._db = db
         self._tenant = tenant
         self._models = models
+        self._orders = orders
+
+    def of_purchases(self, purchase_ids: Sequence[UUID], *, within: tuple[datetime, datetime]) -> Reports:
+        return Reports(self._db, self._tenant, self._models, Orders(tuple(purchase_ids), *within))
 
     async def summary(self, period: ReportPeriod = "30d", *, model: str = "", source: str = "") -> Summary:
         async with self._about(period, model) as about:
@@ -174,4 +181,6 @@ class Reports:
         self, period: ReportPeriod, model: str = "", *, every_model: bool = False
     ) -> AbstractAsyncContextManager[Reading]:
         wanted = given(period, ZoneInfo(self._tenant.time_zone), datetime.now(UTC))
-        return reading(self._db, self._tenant, self._models, wanted, model, every_model=every_model)
+        return reading(
+            self._db, self._tenant, self._models, wanted, model, every_model=every_model, orders=self._orders
+        )

@@ -14,6 +14,7 @@ import msgspec
 
 from coursesignal.analytics.conversion import Conversion, conversion_into
 from coursesignal.analytics.filters import Filter, parse
+from coursesignal.analytics.orders import Orders
 from coursesignal.analytics.period import Period, Wanted
 from coursesignal.analytics.segments import filter_of
 from coursesignal.analytics.shadows import Changes, view_of
@@ -110,10 +111,12 @@ async def reading(
     wishes: Wishes = NOTHING,
     *,
     every_model: bool = False,
+    orders: Orders | None = None,
 ) -> AsyncIterator[Reading]:
     """Open a read-only snapshot of ``tenant`` for ``wanted`` under ``model`` (empty: the tenant's default).
 
-    ``every_model`` when more credits are read than that model's. Inside an open transaction of the tenant it reads that one.
+    ``every_model`` when more credits are read than that model's; ``orders`` narrows it to some purchases.
+    Inside an open transaction of the tenant it reads that one.
     Raises Invalid for what cannot be asked, Busy when a statement takes longer than TIMEOUT_S.
     """
     wishes.check()
@@ -125,8 +128,9 @@ async def reading(
             days = wishes.lookback_days or row["lookback_days"]
             conversion = await _conversion(conn, tenant, wishes)
             changes = Changes(
-                by_order=wishes.date_by == "order", filters=await _filters(conn, tenant, wishes), conversion=conversion
-            )
+                by_order=wishes.date_by == "order", filters=await _filters(conn, tenant, wishes), conversion=conversion,
+                orders=orders,
+            )  # fmt: skip
             view, window = await view_of(conn, tenant.id, changes), None
             if days != row["lookback_days"]:
                 read = {name: found for name, found in models.items() if every_model or name == slug}

@@ -15,6 +15,7 @@ import asyncpg
 from coursesignal.analytics.conversion import JOIN_CHARGES, JOIN_CREDITS, JOIN_PURCHASES, Conversion
 from coursesignal.analytics.filters import Filter
 from coursesignal.analytics.narrowing import PURCHASES, VISITORS, Narrowing
+from coursesignal.analytics.orders import ORDERS, Orders
 from coursesignal.analytics.views import Definition, View
 
 OF_PURCHASES = {"purchases": "id", "charges": "purchase_id"}
@@ -38,6 +39,8 @@ class Changes:
     credits: Definition | None = None
     filters: Sequence[Filter] = ()
     conversion: Conversion | None = None
+    orders: Orders | None = None
+    """Chosen purchases; asked by plugins, which ask for nothing else besides."""
 
 
 async def view_of(conn: asyncpg.Connection, tenant_id: UUID, changes: Changes) -> View:
@@ -58,6 +61,9 @@ class _Building:
     """Table → condition on its rows, ``x``."""
 
     async def build(self) -> None:
+        if self.changes.orders:
+            await self._of_orders(self.changes.orders)
+            return
         self._narrow()
         if self.changes.conversion:
             self.steps |= self.changes.conversion.steps(self.tenant_id)
@@ -69,6 +75,12 @@ class _Building:
             await self._credits()
         if self.changes.conversion:
             await self._purchases(self.changes.conversion)
+
+    async def _of_orders(self, orders: Orders) -> None:
+        columns = await self._columns("charges", {"occurred_at": "o.counted_at"})
+        self.steps[ORDERS] = orders.step(self.tenant_id)
+        self.tables["purchases"] = orders.purchases(self.tenant_id)
+        self.tables["charges"] = orders.charges(self.tenant_id, columns)
 
     def _narrow(self) -> None:
         if not self.changes.filters:

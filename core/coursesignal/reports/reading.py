@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -23,6 +25,14 @@ class Reports(Protocol):
     ``model`` is a slug of an attribution model; empty means the tenant's default. Each call reads one consistent state of the
     database. Raises Invalid for an unknown model or a period that is none, Busy when a report takes longer than 5 s.
     """
+
+    def of_purchases(self, purchase_ids: Sequence[UUID], *, within: tuple[datetime, datetime]) -> Reports:
+        """The same reports about these purchases alone, such as those of a launch; visits stay what they are.
+
+        Their money counts at their order, at the edge of the window ``within`` for orders outside of it: sales always, renewals
+        and instalments charged before the window's end, and what goes back of these however much later.
+        """
+        ...
 
     async def summary(self, period: ReportPeriod = "30d", *, model: str = "", source: str = "") -> Summary: ...
     async def sources(self, period: ReportPeriod = "30d", *, model: str = "") -> SourcesReport: ...
