@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -13,6 +14,9 @@ from coursesignal.errors import CourseSignalError, NotFound, PluginLoadError
 from coursesignal.plugin import Command
 from coursesignal.plugins.check import check_plugin
 from coursesignal.plugins.context import open_context
+from coursesignal.plugins.leftovers import Leftover, leftovers
+from coursesignal.plugins.leftovers import drop as drop_leftover
+from coursesignal.plugins.leftovers import erase as erase_leftover
 from coursesignal.plugins.lifecycle import purge as purge_plugin
 from coursesignal.plugins.loaded import LoadedPlugin
 from coursesignal.plugins.options import Option, command_options
@@ -76,19 +80,67 @@ def check(ctx: click.Context, name: str) -> None:
 @click.option("--tenant", required=True, help="Slug of the tenant.")
 @click.confirmation_option(prompt="This erases everything the plugin keeps about the tenant. Go on?")
 def purge(name: str, tenant: str) -> None:
-    """Erase what the plugin NAME keeps about a tenant: tables, settings, secrets, and what its hook purge_tenant erases."""
-    asyncio.run(_purge(name, tenant))
-    click.echo(f"A worker erases what {name} keeps about {tenant}.")
+    """Erase what the plugin NAME keeps about a tenant: tables, settings, secrets, and what its hook purge_tenant erases.
+
+    Of a plugin that runs no more (see `leftovers`) there is no hook to ask: its tables, settings and secrets are erased at once.
+    """
+    click.echo(asyncio.run(_purge(name, tenant)))
 
 
-async def _purge(name: str, tenant: str) -> None:
+async def _purge(name: str, tenant: str) -> str:
     async with Runtime.opened(load()) as runtime:
         plugin = runtime.registry.by_slug.get(name)
-        if plugin is None:
-            raise PluginLoadError(name, "it is not loaded", "`coursesignal plugins list` shows what is.")
+        leftover = await _leftover(runtime, name) if plugin is None else None
         tenant_id = await _tenant_id(runtime, tenant)
         async with runtime.database.tenant(tenant_id) as conn:
+            if leftover is not None:
+                await erase_leftover(conn, tenant_id, leftover)
+                return f"Erased what {name} left of {tenant}."
+            assert plugin is not None
             await purge_plugin(conn, tenant_id, plugin)
+        return f"A worker erases what {name} keeps about {tenant}."
+
+
+@command.command("leftovers")
+def list_leftovers() -> None:
+    """Plugins that ran here and are not in plugins.toml any more, with the tables they left."""
+    found = asyncio.run(_leftovers())
+    for leftover in found:
+        click.echo(f"{leftover.slug:18} {', '.join(leftover.tables) or 'no table'}")
+    if found:
+        click.echo(
+            "`coursesignal plugins purge NAME --tenant SLUG` erases one tenant's rows, `plugins drop NAME` everything."
+        )
+    else:
+        click.echo("Nothing is left of plugins that do not run.")
+
+
+async def _leftovers() -> Sequence[Leftover]:
+    async with Runtime.opened(load()) as runtime:
+        return await leftovers(runtime.where.owner, runtime.registry)
+
+
+@command.command()
+@click.argument("name")
+@click.confirmation_option(prompt="This removes the plugin's tables with the rows of every tenant. Go on?")
+def drop(name: str) -> None:
+    """Remove the tables that the plugin NAME, which runs no more, left behind."""
+    asyncio.run(_drop(name))
+    click.echo(f"The tables of {name} are gone. Back in plugins.toml, it makes them anew.")
+
+
+async def _drop(name: str) -> None:
+    async with Runtime.opened(load()) as runtime:
+        await drop_leftover(runtime.where.owner, await _leftover(runtime, name))
+
+
+async def _leftover(runtime: Runtime, name: str) -> Leftover:
+    if name in runtime.registry.by_slug:
+        raise PluginLoadError(name, "it runs here", "Take it out of plugins.toml first.")
+    for leftover in await leftovers(runtime.where.owner, runtime.registry):
+        if leftover.slug == name:
+            return leftover
+    raise PluginLoadError(name, "it neither runs nor left anything", "See `coursesignal plugins list` and `leftovers`.")
 
 
 async def _tenant_id(runtime: Runtime, slug: str) -> Any:
