@@ -6,9 +6,12 @@
     ├── Refused                     the request is understood and refused; becomes problem+json
     │   ├── BadRequest        400
     │   ├── Unauthenticated   401
+    │   │   └── PasswordRequired  a shared link asks for its password
     │   ├── Forbidden         403
+    │   │   └── PasswordWrong     it is another one
     │   ├── NotFound          404
     │   ├── Conflict          409
+    │   ├── Gone              410
     │   ├── TooLarge          413
     │   ├── Invalid           422   carries field paths
     │   ├── RateLimited       429   carries retry_after_s
@@ -113,6 +116,28 @@ class Conflict(Refused):
     status = 409
     default_kind = "conflict"
     default_title = "This already exists."
+
+
+class Gone(Refused):
+    """It was here, and is over for good."""
+
+    status = 410
+    default_kind = "gone"
+    default_title = "This is not here any more."
+
+
+class PasswordRequired(Unauthenticated):
+    """A shared link asks for its password."""
+
+    default_kind = "password-required"
+    default_title = "This link asks for a password."
+
+
+class PasswordWrong(Forbidden):
+    """The password is not the shared link's."""
+
+    default_kind = "password-wrong"
+    default_title = "This is not the password of the link."
 
 
 class TooLarge(Refused):

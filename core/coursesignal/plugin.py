@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
 
@@ -18,7 +18,17 @@ from msgspec import Meta
 from coursesignal.currency import decimal_amount
 from coursesignal.db.ddl import ForeignKey, migration, tenant_table
 from coursesignal.db.ids import uuid7
-from coursesignal.errors import Conflict, CourseSignalError, FieldError, Invalid, NotFound, TooLittleData
+from coursesignal.errors import (
+    Conflict,
+    CourseSignalError,
+    FieldError,
+    Gone,
+    Invalid,
+    NotFound,
+    PasswordRequired,
+    PasswordWrong,
+    TooLittleData,
+)
 from coursesignal.reports import (
     CohortCell,
     CohortReport,
@@ -89,6 +99,7 @@ __all__ = [
     "ForeignKey",
     "FunnelReport",
     "GoalReport",
+    "Gone",
     "Hit",
     "HostRefused",
     "Invalid",
@@ -103,9 +114,12 @@ __all__ = [
     "NewReturningReport",
     "NoSettings",
     "NotFound",
+    "Notices",
     "Page",
     "Panel",
     "PanelLink",
+    "PasswordRequired",
+    "PasswordWrong",
     "PathRecord",
     "Permission",
     "Plan",
@@ -126,6 +140,9 @@ __all__ = [
     "SelfReportedReport",
     "Settings",
     "SetupState",
+    "Share",
+    "ShareLink",
+    "Shares",
     "Shell",
     "SourcesReport",
     "StudentsReport",
@@ -199,6 +216,64 @@ class TenantDb(Protocol):
         ...
 
 
+class ShareLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that is in force, or was until it expired; its token is known to its holders alone."""
+
+    subject: str
+    has_password: bool
+    expires_at: datetime | None
+    created_at: datetime
+    views: int
+    last_viewed_at: datetime | None
+
+
+class Shares(Protocol):
+    """Links to things of the tenant, for whoever has them; they lead to the plugin's routes of area "shared"."""
+
+    async def create(self, subject: str, *, password: str = "", expires_at: datetime | None = None) -> str:
+        """Make a link to ``subject``, a name of the plugin's own such as an id; returns its token, which is not kept.
+
+        The subject's link before ends. Raises Invalid for a password or an expiry that cannot be.
+        """
+        ...
+
+    async def find(self, subjects: Sequence[str]) -> Mapping[str, ShareLink]:
+        """The links that are not revoked, by subject."""
+        ...
+
+    async def revoke(self, subject: str) -> bool:
+        """End the subject's link at once; False when there was none."""
+        ...
+
+    async def views(self, subject: str) -> Sequence[tuple[date, int]]:
+        """How often the subject's links were opened, by day (UTC), earlier links too."""
+        ...
+
+
+class Share(Protocol):
+    """The link that somebody followed; a handler of area "shared" or "shared_page" that asks for ``share`` is given it."""
+
+    async def open(self, password: str = "") -> str:
+        """What the link leads to; counts a view.
+
+        Raises PasswordRequired (401), PasswordWrong (403), or a refusal for guessing too fast (429).
+        """
+        ...
+
+
+class Notices(Protocol):
+    """What tenants that have the plugin on let it say in public (``ctx.publish``); ``notices`` of a handler of area "open"."""
+
+    @property
+    def of_one(self) -> bool:
+        """Whether ``?site=`` asked for one tenant's alone."""
+        ...
+
+    async def read(self, board: str, *, limit: int = 100) -> Sequence[Mapping[str, Any]]:
+        """The bodies of a board's notices, latest ``at`` first; nothing else says whose they are."""
+        ...
+
+
 class BaseContext(Protocol):
     """What every call into a plugin is handed: always one tenant, never the whole installation."""
 
@@ -245,6 +320,22 @@ class Context(BaseContext, Protocol[SettingsT_co]):
     def settings(self) -> SettingsT_co: ...
     async def advice(self) -> Sequence[Advice]:
         """Ask every recommendation rule of the plugins this tenant has on; a rule that fails or takes over 10 s is left out."""
+        ...
+
+    @property
+    def shares(self) -> Shares:
+        """Links to the tenant's things for people without a login."""
+        ...
+
+    async def publish(self, board: str, key: str, body: Mapping[str, Any], *, at: datetime | None = None) -> None:
+        """Say something in public, in place of what ``key`` said on that board; JSON values, ranked by ``at`` (now without).
+
+        Only what the tenant agreed to: it is shown without a login, among other tenants' notices.
+        """
+        ...
+
+    async def withdraw(self, board: str, key: str | None = None) -> None:
+        """Take a notice down, or with None the tenant's whole board."""
         ...
 
     async def raise_recommendation(self, advice: Advice) -> None:
@@ -776,11 +867,13 @@ class Routes:
     """Litestar handlers to mount; core adds the prefix, the tenant, the guards and the OpenAPI tag.
 
     ``api`` mounts at /api/<slug>, ``dashboard`` at /app/{tenant}/<slug> (browser session), ``public`` at /api/public/<slug>
-    (no login; the tenant comes from ``?site=<site key>``). A handler that asks for ``ctx`` is given the plugin's Context.
+    (no login; the tenant comes from ``?site=<site key>``), ``shared`` at /api/public/<slug>/{share_token} and ``shared_page`` at
+    /share/<slug>/{share_token} (no login; the tenant is that of the link, and ``share`` is the link). ``open`` at /api/public has
+    no tenant and no ``ctx`` but ``notices``. Elsewhere a handler that asks for ``ctx`` is given the plugin's Context.
     """
 
     handlers: Sequence[ControllerRouterHandler]
-    area: Literal["dashboard", "api", "public"] = "api"
+    area: Literal["dashboard", "api", "public", "shared", "shared_page", "open"] = "api"
     role: Literal["viewer", "member", "admin", "owner"] = "viewer"
     """The least role for GET; other methods need ``write_role``."""
     write_role: Literal["viewer", "member", "admin", "owner"] = "member"

@@ -34,11 +34,15 @@ DOORS = {
     "door_connection",
     "door_tenants_with_events",
     "door_lease_outbox",
+    "door_share",
+    "door_notices",
     "ensure_event_partition",
 }
 """Every SECURITY DEFINER function there may be."""
 
-OWNERS_DOORS = {"api_keys", "sites", "connections", "event_batches", "outbox"}
+OWNERS_DOORS = {
+    "api_keys", "sites", "connections", "event_batches", "outbox", "share_links", "notices", "plugin_states",
+}  # fmt: skip
 """Tables the definer functions may read across tenants."""
 
 
@@ -158,6 +162,8 @@ LOOKUP_INDEXES = {
     "connections_hash_idx",
     "connections_previous_idx",
     "outbox_due_idx",
+    "share_links_hash_idx",
+    "notices_board_idx",
 }
 """Indexes that serve the doors, which look across tenants; every other one leads with the tenant."""
 

@@ -21,11 +21,13 @@ PUBLIC = """
 API_VERSION PROJECT Account AddressRefused Advice AttributionModel AuthFailed BaseContext Capabilities ChannelRule
 Charge ChargeKind CohortCell CohortReport Command Conflict Connected Connection ConnectionContext Connector
 ConsentConnector ConsentRequest Contact ContentReport Context CoverageReport CredentialsRejected Cron DailyReport
-DrilldownReport EmailTemplate Exporter FieldError FittedAttributionModel ForeignKey FunnelReport GoalReport Hit
+DrilldownReport EmailTemplate Exporter FieldError FittedAttributionModel ForeignKey FunnelReport GoalReport Gone Hit
 HostRefused Invalid Item Job JourneyBucket JourneysReport LifetimeReport ModelComparison NavItem NavLink
-NewReturningReport NoSettings NotFound Page Panel PanelLink PathRecord Permission Plan PlansReport PlatformEvent
+NewReturningReport NoSettings NotFound Notices Page Panel PanelLink PasswordRequired PasswordWrong
+PathRecord Permission Plan PlansReport PlatformEvent
 PluginError ProductsReport PurchaseDetail PurchaseFacts RecentPurchases Recommendation RecommendationRule RefundTotal
-ReportPeriod Reports Routes Secret SelfReportedReport Settings SetupState Shell SourcesReport StudentsReport Summary
+ReportPeriod Reports Routes Secret SelfReportedReport Settings SetupState Share ShareLink
+Shares Shell SourcesReport StudentsReport Summary
 Tenant TenantDb TenantLink TooLittleData Touch Unavailable WebhookRejected WebhookRequest decimal_amount hookimpl
 migration tenant_table uuid7
 """

@@ -21,11 +21,13 @@ from coursesignal.errors import NotFound
 from coursesignal.jobs import outbox
 from coursesignal.jobs.mail import queue_mail
 from coursesignal.plugin import Advice, PluginError, Settings, Tenant
+from coursesignal.plugins import notices
 from coursesignal.plugins.advice import ask, raised
 from coursesignal.plugins.gate import models_for, rules_for
 from coursesignal.plugins.host import Host
 from coursesignal.plugins.http import client
 from coursesignal.plugins.loaded import LoadedPlugin
+from coursesignal.plugins.shares import PluginShares
 from coursesignal.plugins.states import enabled_plugins, read_state, settings_of
 from coursesignal.plugins.templates import one_line, render_mail
 from coursesignal.security import outbound
@@ -130,6 +132,18 @@ class PluginContext(PluginBaseContext):
                 owner = registry.owners[("rule", slug)]
                 found += await ask(owner, rule, open_context(self._host, self.tenant.id, owner))
         return sorted(found, key=lambda advice: advice.recommendation.priority)
+
+    @cached_property
+    def shares(self) -> PluginShares:
+        return PluginShares(self._host, self.tenant, self._plugin.slug)
+
+    async def publish(self, board: str, key: str, body: Mapping[str, Any], *, at: datetime | None = None) -> None:
+        async with self.db.transaction() as conn:
+            await notices.publish(conn, self.tenant.id, self._plugin.slug, board, key, body, at)
+
+    async def withdraw(self, board: str, key: str | None = None) -> None:
+        async with self.db.transaction() as conn:
+            await notices.withdraw(conn, self.tenant.id, self._plugin.slug, board, key)
 
     async def raise_recommendation(self, advice: Advice) -> None:
         event = raised(self.tenant.id, advice)

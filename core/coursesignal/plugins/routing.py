@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from litestar import Litestar, Request, Response, Router
+from litestar.datastructures import ResponseHeader
 from litestar.di import Provide
 from litestar.exceptions import LitestarException
 from litestar.handlers import HTTPRouteHandler
@@ -21,7 +23,19 @@ from coursesignal.web.problems import Problem, on_refused, on_unexpected
 
 log = logging.getLogger(__name__)
 
-PREFIXES = {"api": "/api/{slug}", "dashboard": "/app/{{tenant_slug:str}}/{slug}", "public": "/api/public/{slug}"}
+PREFIXES = {
+    "api": "/api/{slug}",
+    "dashboard": "/app/{{tenant_slug:str}}/{slug}",
+    "public": "/api/public/{slug}",
+    "shared": "/api/public/{slug}/{{share_token:str}}",
+    "shared_page": "/share/{slug}/{{share_token:str}}",
+    "open": "/api/public",
+}
+UNLISTED = [
+    ResponseHeader(name="x-robots-tag", value="noindex, nofollow", documentation_only=False),
+    ResponseHeader(name="referrer-policy", value="no-referrer", documentation_only=False),
+]
+"""What a shared link leads to is for its holders: not for search engines, and no other site learns of it."""
 CORES_DEPENDENCIES = frozenset(
     {"caller", "connectors", "db", "exporters", "keys", "limiter", "mailer", "models", "registry", "settings", "tenant"}
 )
@@ -29,11 +43,19 @@ CORES_DEPENDENCIES = frozenset(
 CONNECTOR_PATHS = frozenset({"/connect", "/callback", "/sync", "/sync-status", "/status", "/disconnect"})
 """What core serves below /api/<slug> for a plugin with a connector."""
 READING = frozenset({"GET", "HEAD"})
+GIVEN_IN = {
+    "shell": ("dashboard",),
+    "share": ("shared", "shared_page"),
+    "notices": ("open",),
+    "ctx": ("api", "dashboard", "public", "shared", "shared_page"),
+}
+"""What handlers may ask for, and the areas that have it."""
+OPEN_PATH = re.compile(r"/api/public/[a-z][a-z0-9-]*")
 
 
 def check_routes(plugin: LoadedPlugin) -> None:
     """Build the plugin's routes once to see that they fit; raises PluginLoadError."""
-    stubs = {"ctx": Provide(_no_ctx, sync_to_thread=False), "shell": Provide(_no_shell, sync_to_thread=False)}
+    stubs = {name: Provide(_nothing(), sync_to_thread=False) for name in GIVEN_IN}
     try:
         routers = [build_router(plugin, routes, stubs) for routes in plugin.declared.routes]
         for routes, router in zip(plugin.declared.routes, routers, strict=True):
@@ -45,12 +67,9 @@ def check_routes(plugin: LoadedPlugin) -> None:
         raise PluginLoadError(plugin.slug, f"its routes cannot be built: {error}", mend) from error
 
 
-def _no_ctx() -> None:
-    return None
-
-
-def _no_shell() -> None:
-    return None
+def _nothing() -> Callable[[], None]:
+    """A stand-in of its own for each name: Litestar takes one provider for one."""
+    return lambda: None
 
 
 def build_router(
@@ -62,6 +81,7 @@ def build_router(
         route_handlers=list(routes.handlers),
         dependencies=dict(dependencies),
         guards=list(guards),
+        response_headers=UNLISTED if routes.area in {"shared", "shared_page"} else (),
         tags=[plugin.slug],
         exception_handlers={
             Unavailable: _on_unavailable,
@@ -95,7 +115,7 @@ def _access(plugin: LoadedPlugin, routes: Routes, handler: HTTPRouteHandler) -> 
             return access.tenant(role, scope=f"{plugin.slug}:{'read' if reads else 'write'}", plugin=plugin.slug)
         case "dashboard":
             return access.browser(role, plugin=plugin.slug)
-        case "public":
+        case "public" | "shared" | "shared_page" | "open":
             return access.public()
 
 
@@ -105,6 +125,10 @@ def _check_handlers(plugin: LoadedPlugin, routes: Routes, router: Router) -> Non
     for route in router.routes:
         if not isinstance(route, HTTPRoute):
             raise PluginLoadError(plugin.slug, f"its route {route.path} is not HTTP", "Offer HTTP handlers only.")
+        if routes.area == "open" and not OPEN_PATH.fullmatch(route.path):
+            raise PluginLoadError(
+                plugin.slug, f"its open route {route.path} is not one word", "Use /name, without more."
+            )
         if plugin.declared.connectors and route.path.removeprefix(prefix) in CONNECTOR_PATHS and routes.area == "api":
             raise PluginLoadError(plugin.slug, f"core itself serves {route.path}", "Give the handler another path.")
     for handler in _handlers(router):
@@ -112,9 +136,10 @@ def _check_handlers(plugin: LoadedPlugin, routes: Routes, router: Router) -> Non
         for name in sorted(asked & CORES_DEPENDENCIES):
             mend = f"Take it from ctx (ctx.tenant, ctx.db, ctx.settings …), or rename the parameter {name!r}."
             raise PluginLoadError(plugin.slug, f"its handler {handler.handler_name} asks for {name!r}", mend)
-        if "shell" in asked and routes.area != "dashboard":
-            mend = 'Move it to Routes(area="dashboard").'
-            raise PluginLoadError(plugin.slug, f"its handler {handler.handler_name} asks for the shell", mend)
+        for name, areas in GIVEN_IN.items():
+            if name in asked and routes.area not in areas:
+                mend = f"Move it to Routes(area={areas[0]!r})."
+                raise PluginLoadError(plugin.slug, f"its handler {handler.handler_name} asks for the {name}", mend)
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------

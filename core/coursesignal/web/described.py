@@ -17,6 +17,7 @@ MEANINGS = {
     401: "Nobody, or an expired somebody, is asking.",
     403: "The caller is known and may not do this.",
     404: "Absent, or someone else's.",
+    410: "It was here, and is over.",
     422: "Some fields are not valid; `errors` names them.",
     429: "Too many requests; `Retry-After` says when to try again.",
 }
