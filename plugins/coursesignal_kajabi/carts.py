@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from coursesignal.plugin import PlatformEvent, PurchaseFacts
-from coursesignal_kajabi.api import KajabiApi
-from coursesignal_kajabi.directory import TRANSACTIONS
+from coursesignal_kajabi.directory import ORDER_ITEMS
+from coursesignal_kajabi.reader import Reader
 from coursesignal_kajabi.resources import OrderAttributes, Resource, TransactionAttributes, in_utc
 from coursesignal_kajabi.translate import BACK, money_of, order_items
 
@@ -16,11 +15,12 @@ TOGETHER = timedelta(hours=1)
 """An order and its payment are made within this time."""
 
 
-async def facts(api: KajabiApi, site: str, orders: Sequence[Resource], page_size: int) -> list[PlatformEvent]:
+async def facts(reader: Reader, orders: Sequence[Resource]) -> list[PlatformEvent]:
     """What was in each order of several things. One whose payment cannot be told is left out: its purchases name the offers."""
     several = [order for order in orders if len(order.related("order_items")) > 1]
-    lines = await api.look_up("/v1/order_items", (key for order in several for key in order.related("order_items")))
-    paid = await _payments(api, site, several, page_size)
+    keys = {key for order in several for key in order.related("order_items")}
+    lines = await reader.directory.find(reader.api, ORDER_ITEMS, keys)
+    paid = {order.key: await _payments(reader, order) for order in several}
     return [_fact(order, paid[order.key], lines) for order in several if paid[order.key]]
 
 
@@ -31,28 +31,17 @@ def _fact(order: Resource, payments: Sequence[str], lines: Mapping[str, Resource
     return PurchaseFacts(purchase_keys=tuple(keys), occurred_at=at, items=items)
 
 
-async def _payments(
-    api: KajabiApi, site: str, orders: Sequence[Resource], page_size: int
-) -> Mapping[str, Sequence[str]]:
-    """The transactions of each order: those it names, else the buyer's one of that amount at that time."""
-    found: dict[str, Sequence[str]] = defaultdict(tuple)
-    for order in orders:
-        found[order.key] = order.related("payment_transactions") or await _by_amount(api, site, order, page_size)
-    return found
-
-
-async def _by_amount(api: KajabiApi, site: str, order: Resource, page_size: int) -> Sequence[str]:
-    matching = [
-        row.key
-        for buyer in order.related("customer")
-        async for row in api.rows(TRANSACTIONS, {**_site(site), "filter[customer_id]": buyer}, page_size)
-        if buyer in row.related("customer") and _pays(row, order)
-    ]
-    return matching if len(matching) == 1 else ()
-
-
-def _site(site: str) -> Mapping[str, str]:
-    return {"filter[site_id]": site} if site else {}
+async def _payments(reader: Reader, order: Resource) -> Sequence[str]:
+    """The transactions of an order: those it names, else the buyer's one of that amount at that time."""
+    named = order.related("payment_transactions")
+    if named:
+        return named
+    for buyer in order.related("customer"):
+        seen = [row.key for row in reader.directory.paid_by(buyer) if _pays(row, order)]
+        found = seen or [row.key for row in await reader.money_of_buyer(buyer) if _pays(row, order)]
+        if len(found) == 1:
+            return found
+    return ()
 
 
 def _pays(row: Resource, order: Resource) -> bool:

@@ -25,9 +25,10 @@ from coursesignal_kajabi.api import KajabiApi
 from coursesignal_kajabi.directory import Directories
 from coursesignal_kajabi.parse import is_of_ui, parse
 from coursesignal_kajabi.permissions import HOW, NEEDED, lacking
+from coursesignal_kajabi.reader import Reader
 from coursesignal_kajabi.resources import Resource
 from coursesignal_kajabi.settings import KajabiCredentials
-from coursesignal_kajabi.streams import STREAMS, Reader
+from coursesignal_kajabi.streams import STREAMS
 from coursesignal_kajabi.transport import Refusal
 
 Ctx = ConnectionContext[KajabiCredentials]
@@ -58,6 +59,9 @@ class KajabiConnector(Connector[KajabiCredentials]):
         "In Kajabi, open Settings > Third-Party Integrations & Webhooks, add a webhook for the event Payment Succeeded and "
         "paste this address. Leave Cart Purchase out: its sales arrive with Payment Succeeded."
     )
+
+    requests_per_minute = 600
+    """Kajabi tells no limit; a tenant may set another."""
 
     def __init__(self) -> None:
         self._directories = Directories()

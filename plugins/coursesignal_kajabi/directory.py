@@ -1,72 +1,99 @@
-"""The buyers and offers that rows of money refer to by id: asked for once, many at a time, and remembered for a while.
+"""What rows refer to by id – buyers, offers, lines of carts: asked for once, many at a time, and remembered for a while.
 
-Rows of a list name only ids, and whether lists take ``include`` is not documented. A page with many unknown buyers therefore also
-pays for pages of the customers' list, half as many as the single look-ups it needs: so a first sync asks about once per hundred
+Rows of a list name only ids, and whether lists take ``include`` is not documented. A page with many unknown ones therefore also
+pays for pages of the list they are in, half as many as the single look-ups it needs: so a first sync asks about once per hundred
 buyers instead of once per buyer, and reading a list that turns out too long costs half as much again, never more.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from coursesignal_kajabi.api import KajabiApi
+from coursesignal_kajabi.paging import Repeats
 from coursesignal_kajabi.resources import Resource
 from coursesignal_kajabi.translate import Known
 
-CUSTOMERS, OFFERS, TRANSACTIONS = "/v1/customers", "/v1/offers", "/v1/transactions"
+CUSTOMERS, OFFERS, TRANSACTIONS, ORDER_ITEMS = "/v1/customers", "/v1/offers", "/v1/transactions", "/v1/order_items"
+LISTED = frozenset({CUSTOMERS, ORDER_ITEMS})
+"""What is looked for in its list too; of the others few are asked for."""
 REMEMBERED_S = 600.0
 MOST_ROWS = 50_000
 MOST_ACCOUNTS = 50
 WORTH_LISTING = 10
-"""A page with fewer unknown buyers looks them up one by one."""
+"""A page with fewer unknown ones looks them up one by one."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What is known of one kind of resource, and how far its list was read."""
+
+    rows: dict[str, Resource] = field(default_factory=dict)
+    cursor: str | None = None
+    is_listed: bool = False
+    pages_paid: int = 0
+
+    def remember(self, rows: Iterable[Resource]) -> None:
+        """Keep rows for later, as many as there is room for."""
+        for row in rows:
+            if len(self.rows) < MOST_ROWS:
+                self.rows[row.key] = row
 
 
 class Directory:
-    """What is known of one site's customers, offers and transactions."""
+    """What is known of one site."""
 
     def __init__(self, site: str, page_size: int) -> None:
         self.until = time.monotonic() + REMEMBERED_S
         self._params = {"filter[site_id]": site} if site else {}
         self._page_size = page_size
-        self._rows: dict[str, dict[str, Resource]] = {CUSTOMERS: {}, OFFERS: {}, TRANSACTIONS: {}}
-        self._cursor: str | None = None
-        self._listed = False
-        self._pages_paid = 0
+        self._shelves: dict[str, Shelf] = defaultdict(Shelf)
+        self._paid_by: dict[str, list[Resource]] = defaultdict(list)
 
     async def known(self, api: KajabiApi, rows: Sequence[Resource]) -> Known:
         """The buyers and offers of these rows. Raises AuthFailed, Unavailable."""
-        buyers = {key for row in rows for key in row.related("customer")}
-        await self._list_buyers(api, buyers)
-        customers = await self.find(api, CUSTOMERS, buyers)
-        offers = await self.find(api, OFFERS, (key for row in rows for key in row.related("offer", "offers")))
+        customers = await self.find(api, CUSTOMERS, {key for row in rows for key in row.related("customer")})
+        offers = await self.find(api, OFFERS, {key for row in rows for key in row.related("offer", "offers")})
         return Known(customers, offers)
 
-    async def find(self, api: KajabiApi, path: str, keys: Iterable[str]) -> Mapping[str, Resource]:
-        """The resources of these ids that exist, asked for when they are not known."""
-        wanted, known = set(keys), self._rows[path]
-        self.remember(path, (await api.look_up(path, wanted - known.keys())).values())
-        return {key: known[key] for key in wanted & known.keys()}
+    async def find(self, api: KajabiApi, path: str, wanted: Collection[str]) -> Mapping[str, Resource]:
+        """The resources of these ids that exist, asked for when they are not known. Raises AuthFailed, Unavailable."""
+        shelf = self._shelves[path]
+        if path in LISTED:
+            await self._read_list(api, path, shelf, wanted)
+        shelf.remember((await api.look_up(path, {*wanted} - shelf.rows.keys())).values())
+        return {key: shelf.rows[key] for key in wanted if key in shelf.rows}
 
-    def remember(self, path: str, rows: Iterable[Resource]) -> None:
-        """Keep rows for later, as many as there is room for."""
-        known = self._rows[path]
-        for row in rows:
-            if len(known) < MOST_ROWS:
-                known[row.key] = row
+    def remember_money(self, rows: Sequence[Resource]) -> None:
+        """Keep transactions for those who ask for them later."""
+        new = [row for row in rows if row.key not in self._shelves[TRANSACTIONS].rows]
+        self._shelves[TRANSACTIONS].remember(new)
+        for row in new:
+            for buyer in row.related("customer"):
+                self._paid_by[buyer].append(row)
 
-    async def _list_buyers(self, api: KajabiApi, wanted: set[str]) -> None:
-        """Read on in the list of customers, as far as this page's unknown buyers pay for."""
-        known = self._rows[CUSTOMERS]
-        missing = wanted - known.keys()
+    def paid_by(self, buyer: str) -> Sequence[Resource]:
+        """The transactions of a buyer that were seen lately; there may be more."""
+        return self._paid_by.get(buyer, ())
+
+    async def _read_list(self, api: KajabiApi, path: str, shelf: Shelf, wanted: Collection[str]) -> None:
+        """Read on in a list, as far as the unknown ones of this page pay for; an odd list is left at that."""
+        missing = {*wanted} - shelf.rows.keys()
         if len(missing) < WORTH_LISTING:
             return
-        self._pages_paid += len(missing) // 2
-        while missing - known.keys() and self._pages_paid and not self._listed and len(known) < MOST_ROWS:
-            page = await api.page(CUSTOMERS, self._params, self._cursor, self._page_size)
-            self.remember(CUSTOMERS, page.rows)
-            self._cursor, self._listed = page.cursor, page.cursor is None
-            self._pages_paid -= 1
+        shelf.pages_paid += len(missing) // 2
+        while missing - shelf.rows.keys() and shelf.pages_paid and not shelf.is_listed and len(shelf.rows) < MOST_ROWS:
+            try:
+                page = await api.page(path, self._params, shelf.cursor, self._page_size)
+            except Repeats:
+                shelf.is_listed = True
+                return
+            shelf.remember(page.rows)
+            shelf.cursor, shelf.is_listed = page.cursor, page.cursor is None
+            shelf.pages_paid -= 1
 
 
 class Directories:

@@ -18,6 +18,10 @@ from coursesignal.plugin import Unavailable
 from coursesignal_kajabi.resources import Resource
 
 
+class Repeats(Unavailable):
+    """A page came twice though there is more to come."""
+
+
 class Body(msgspec.Struct, frozen=True):
     """A page as it comes."""
 
@@ -55,11 +59,11 @@ class Place:
 
 
 def listing(path: str, place: Place, page: Body) -> Listing:
-    """The page at ``place`` with the way to the next one. Raises Unavailable for a page that comes again."""
+    """The page at ``place`` with the way to the next one. Raises Repeats."""
     total, came = total_of(page), fingerprint(page.data)
     if came == place.before:
         if total is None or place.seen < total:
-            raise Unavailable(f"Kajabi sends the same page of {path} again and again, so the rest cannot be read.")
+            raise Repeats(f"Kajabi sends the same page of {path} again and again, so the rest cannot be read.")
         return Listing((), None, total)
     seen = place.seen + len(page.data)
     more = has_more(page, place.number, seen)

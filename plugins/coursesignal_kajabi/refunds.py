@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from coursesignal_kajabi.api import KajabiApi
-from coursesignal_kajabi.directory import TRANSACTIONS
+from coursesignal_kajabi.reader import Reader
 from coursesignal_kajabi.resources import Resource, TransactionAttributes, in_utc
 from coursesignal_kajabi.translate import BACK, money_of
 
 
-async def sales_of(api: KajabiApi, site: str, rows: Sequence[Resource], page_size: int) -> Mapping[str, Resource]:
+async def sales_of(reader: Reader, rows: Sequence[Resource]) -> Mapping[str, Resource]:
     """The sale behind each of ``rows`` that takes money back and names no purchase, by the row's id, where there is one.
 
     Kajabi links the two by nothing but the buyer, so all of the buyer's transactions are asked for.
     """
     open_rows = [row for row in rows if _takes_back(row) and not row.related("purchases", "purchase")]
     buyers = {buyer for row in open_rows for buyer in row.related("customer")}
-    history = {buyer: await _history(api, site, buyer, page_size) for buyer in sorted(buyers)}
+    history = {buyer: await reader.money_of_buyer(buyer) for buyer in sorted(buyers)}
     found = {row.key: sale_of(row, history[buyer]) for row in open_rows for buyer in row.related("customer")}
     return {key: sale for key, sale in found.items() if sale is not None}
-
-
-async def _history(api: KajabiApi, site: str, buyer: str, page_size: int) -> Sequence[Resource]:
-    params = {"filter[customer_id]": buyer, **({"filter[site_id]": site} if site else {})}
-    return [row async for row in api.rows(TRANSACTIONS, params, page_size) if buyer in row.related("customer")]
 
 
 def sale_of(refund: Resource, history: Sequence[Resource]) -> Resource | None:

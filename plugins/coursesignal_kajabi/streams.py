@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from coursesignal.plugin import Page, PlatformEvent
 from coursesignal_kajabi import carts
-from coursesignal_kajabi.api import KajabiApi, Listing
-from coursesignal_kajabi.directory import TRANSACTIONS, Directories, Directory
+from coursesignal_kajabi.directory import TRANSACTIONS
+from coursesignal_kajabi.reader import Reader
 from coursesignal_kajabi.refunds import sales_of
 from coursesignal_kajabi.resources import (
     OrderAttributes,
@@ -23,35 +22,15 @@ from coursesignal_kajabi.translate import BACK, is_plan, money_of, purchase_fact
 DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A sync's line to one site."""
-
-    api: KajabiApi
-    site: str
-    page_size: int
-    directories: Directories
-
-    @property
-    def directory(self) -> Directory:
-        return self.directories.of(self.api, self.site, self.page_size)
-
-    async def list(self, path: str, cursor: str | None, **filters: str) -> Listing:
-        """A page of the site's rows."""
-        params = {"filter[site_id]": self.site} if self.site else {}
-        params |= {name if name == "sort" else f"filter[{name}]": value for name, value in filters.items()}
-        return await self.api.page(path, params, cursor, self.page_size)
-
-
 async def transactions(reader: Reader, cursor: str | None, since: datetime) -> Page:
     """A page of money. The filter's time zone is unknown and it may not work at all: ask for a day more and sift here."""
     first, last = (since - DAY).date().isoformat(), (datetime.now(UTC) + DAY).date().isoformat()
     listing = await reader.list(TRANSACTIONS, cursor, start_date=first, end_date=last)
     rows = [row for row in listing.rows if in_utc(row.read(TransactionAttributes).created_at) >= since]
-    reader.directory.remember(TRANSACTIONS, rows)
+    reader.directory.remember_money(rows)
     money = [row for row in rows if money_of(row) is not None]
     known = await reader.directory.known(reader.api, money)
-    sales = await sales_of(reader.api, reader.site, money, reader.page_size)
+    sales = await sales_of(reader, money)
     events = [event for row in money for event in transaction_event(row, known, sale=sales.get(row.key))]
     return Page(events=events, cursor=listing.cursor, total=listing.total)
 
@@ -74,7 +53,7 @@ async def orders(reader: Reader, cursor: str | None, since: datetime) -> Page:
     """A page of carts: what each of several things in one payment cost. Their money is that of the transactions."""
     listing = await reader.list("/v1/orders", cursor, created_at_gteq=_moment(since))
     rows = [row for row in listing.rows if in_utc(row.read(OrderAttributes).created_at) >= since]
-    events = await carts.facts(reader.api, reader.site, rows, reader.page_size)
+    events = await carts.facts(reader, rows)
     return Page(events=events, cursor=listing.cursor, total=listing.total)
 
 
