@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import sys
 from typing import Literal
 
 import click
@@ -20,6 +22,8 @@ from coursesignal.privacy.tasks import crons as privacy_crons
 from coursesignal.runtime import Runtime
 from coursesignal.settings import Settings, load
 
+NICENESS = 10
+"""Whoever waits for an answer goes first where processors are short; what is stored can wait, and is caught up with."""
 TESTING_LEASE_S = 5.0
 """So that tests which kill workers need not wait a minute for what those held."""
 
@@ -41,6 +45,8 @@ def command(only: Share | None) -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("saq").setLevel(logging.ERROR)  # it warns at every stop that its waits for work were cancelled
     end_with_parent()
+    if sys.platform != "win32":
+        os.nice(NICENESS)
     asyncio.run(work(settings, only or "everything"))
 
 
