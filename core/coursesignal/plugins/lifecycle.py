@@ -59,13 +59,13 @@ async def erase(conn: asyncpg.Connection, plugin: LoadedPlugin, tenant_id: UUID)
     for table in reversed(plugin.declared.tables):
         name = table._meta.tablename  # checked at load: it begins with the slug
         await conn.execute(f'delete from "{name}" where tenant_id = $1', tenant_id)  # noqa: S608
-    for table in ("notices", "share_links"):
-        await conn.execute(f"delete from {table} where tenant_id = $1 and plugin = $2", tenant_id, plugin.slug)  # noqa: S608
     await forget_state(conn, tenant_id, plugin.slug)
 
 
 async def forget_state(conn: asyncpg.Connection, tenant_id: UUID, slug: str) -> None:
-    """Forget the tenant's settings, secrets and decision; what its agency granted stays as it is."""
+    """Forget the tenant's settings, secrets, decision, links and notices; what its agency granted stays as it is."""
+    for table in ("notices", "share_links"):
+        await conn.execute(f"delete from {table} where tenant_id = $1 and plugin = $2", tenant_id, slug)  # noqa: S608
     await conn.execute(
         "update plugin_states set enabled = false, settings = '{}', secrets = null, state = 'ok', problem = null, "
         "changed_at = now() where tenant_id = $1 and plugin = $2",
