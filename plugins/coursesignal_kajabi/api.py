@@ -20,7 +20,7 @@ from coursesignal_kajabi.settings import KajabiCredentials
 from coursesignal_kajabi.tokens import TOKENS, account_of
 from coursesignal_kajabi.transport import MEDIA_TYPE, Refusal, decoded, send
 
-__all__ = ["KajabiApi", "Listing", "Refusal"]
+__all__ = ["KajabiApi", "Listing", "MayNot", "Refusal"]
 LOOKUPS_AT_ONCE = 4
 """Kajabi tells no rate limit; few at a time is polite."""
 MOST_PAGES = 1000
@@ -113,7 +113,7 @@ class KajabiApi:
         """The page at ``cursor`` (None: the first). Raises AuthFailed, Unavailable."""
         place = Place.of(cursor)
         query = {**params, "page[number]": str(place.number), "page[size]": str(size)}
-        body = decoded(await self._read(path, params=query), paging.Body)
+        body = decoded(await self.read(path, params=query), paging.Body)
         return paging.listing(path, place, body)
 
     async def rows(self, path: str, params: Mapping[str, str], size: int) -> AsyncIterator[Resource]:
@@ -142,19 +142,27 @@ class KajabiApi:
 
     async def _find(self, path: str, key: str) -> Resource | None:
         with contextlib.suppress(_Absent):
-            return decoded(await self._read(f"{path}/{key}"), _One).data
+            return decoded(await self.read(f"{path}/{key}"), _One).data
         return None
 
-    async def _read(self, path: str, **options: Any) -> bytes:
-        """What is at ``path``. Raises AuthFailed without permission, _Absent, Unavailable."""
+    async def read(self, path: str, **options: Any) -> bytes:
+        """What is at ``path``. Raises AuthFailed, MayNot without the permission for it, Unavailable."""
         try:
             return await self.request("GET", path, **options)
         except Refusal as refusal:
             if refusal.status == 403:
-                raise AuthFailed(lacking([path], refusal.words)) from refusal
-            if refusal.status == 404:
-                raise _Absent(f"Kajabi says: {refusal.words}") from refusal
-            raise Unavailable(f"Kajabi says: {refusal.words}") from refusal
+                raise MayNot(path, refusal.words) from refusal
+            absent = refusal.status == 404
+            words = f"Kajabi says: {refusal.words} If this stays, connect again with fewer rows per request."
+            raise (_Absent if absent else Unavailable)(words) from refusal
+
+
+class MayNot(AuthFailed):
+    """The key is fine but lacks a permission; ``words`` are Kajabi's own."""
+
+    def __init__(self, path: str, words: str) -> None:
+        super().__init__(lacking([path], words))
+        self.words = words
 
 
 class _Absent(Unavailable):

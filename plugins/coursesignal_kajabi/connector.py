@@ -21,10 +21,10 @@ from coursesignal.plugin import (
     WebhookRequest,
 )
 from coursesignal_kajabi import hooks
-from coursesignal_kajabi.api import KajabiApi
+from coursesignal_kajabi.api import KajabiApi, MayNot
 from coursesignal_kajabi.directory import Directories
 from coursesignal_kajabi.parse import is_of_ui, parse
-from coursesignal_kajabi.permissions import HOW, NEEDED, lacking
+from coursesignal_kajabi.permissions import NEEDED, lacking
 from coursesignal_kajabi.reader import Reader
 from coursesignal_kajabi.resources import Resource
 from coursesignal_kajabi.settings import KajabiCredentials
@@ -69,17 +69,14 @@ class KajabiConnector(Connector[KajabiCredentials]):
     async def connect(self, ctx: Ctx) -> Connected:
         try:
             return await _connect(ctx)
-        except Refusal as refusal:
-            words = lacking([], refusal.words) if refusal.status == 403 else f"Kajabi says: {refusal.words} {HOW}"
-            raise CredentialsRejected("clientId", words) from refusal
         except Unavailable as error:
             words = f"{error} Your key is not the problem: try again in a few minutes."
             raise Unavailable(words, retry_after=error.retry_after) from error
 
     def verify_webhook(self, request: WebhookRequest, credentials: KajabiCredentials) -> None:
         """There is nothing to verify: no signature, secret or header is documented for either of Kajabi's webhook systems."""
-        if not credentials.ui_webhooks and is_of_ui(request.body):
-            raise WebhookRejected("Webhooks made in Kajabi's settings are turned off for this connection.")
+        if credentials.refuse_ui_webhooks and is_of_ui(request.body):
+            raise WebhookRejected("This connection refuses webhooks made in Kajabi's settings.")
 
     def parse_webhook(self, request: WebhookRequest) -> Sequence[PlatformEvent]:
         return parse(request.body, request.received_at)
@@ -100,7 +97,7 @@ class KajabiConnector(Connector[KajabiCredentials]):
 
 async def _connect(ctx: Ctx) -> Connected:
     api = await KajabiApi.log_in(ctx.http, ctx.base_url, ctx.credentials)
-    await api.request("GET", "/v1/me")
+    await api.read("/v1/me")
     site = await _choose_site(api, ctx.credentials.site_id.strip())
     await _require_permissions(api, site.key)
     made = await hooks.register(api, site.key, ctx.webhook_url, _remembered(ctx.memo))
@@ -136,13 +133,12 @@ async def _choose_site(api: KajabiApi, wanted: str) -> Resource:
 
 async def _require_permissions(api: KajabiApi, site: str) -> None:
     """Raise CredentialsRejected with the names of all permissions that the key lacks."""
+    params = {"filter[site_id]": site, "page[number]": "1", "page[size]": "1"}
     refused: dict[str, str] = {}
     for path in NEEDED:
         try:
-            await api.request("GET", path, params={"filter[site_id]": site, "page[number]": "1", "page[size]": "1"})
-        except Refusal as refusal:
-            if refusal.status != 403:
-                raise
-            refused[path] = refusal.words
+            await api.read(path, params=params)
+        except MayNot as error:
+            refused[path] = error.words
     if refused:
         raise CredentialsRejected("clientId", lacking(refused, next(iter(refused.values()))))

@@ -20,13 +20,13 @@ class KajabiCredentials(Settings):
     site_id: Annotated[
         str, Meta(title="Site id", max_length=40, description="Only needed when the account has several sites.")
     ] = ""
-    ui_webhooks: Annotated[
+    refuse_ui_webhooks: Annotated[
         bool,
         Meta(
-            title="Book webhooks made in Kajabi's settings",
-            description="Turn off if sales they tell of appear twice, or if you want only what Kajabi's API says.",
+            title="Refuse webhooks made in Kajabi's settings",
+            description="Tick it if sales they tell of appear twice: the API's hooks and syncing bring every sale without them.",
         ),
-    ] = True
+    ] = False
     page_size: Annotated[
         int,
         Meta(
