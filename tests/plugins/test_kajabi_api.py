@@ -58,9 +58,9 @@ def as_context(ctx: Ctx) -> ConnectionContext[KajabiCredentials]:
     return cast("ConnectionContext[KajabiCredentials]", ctx)
 
 
-async def pull(ctx: Ctx, stream: str) -> tuple[list[PlatformEvent], int]:
+async def pull(ctx: Ctx, stream: str, connector: KajabiConnector | None = None) -> tuple[list[PlatformEvent], int]:
     """Every event of a stream, and how many pages it took."""
-    connector, events, cursor, pages = KajabiConnector(), list[PlatformEvent](), None, 0
+    connector, events, cursor, pages = connector or KajabiConnector(), list[PlatformEvent](), None, 0
     while True:
         page = await connector.sync_page(as_context(ctx), stream, cursor, SINCE)
         events += page.events
@@ -104,6 +104,51 @@ async def test_disconnecting_removes_our_hooks_and_no_others(kajabi: FakeKajabi,
 async def test_a_key_without_permission_for_hooks_leaves_them_to_be_made_by_hand(kajabi: FakeKajabi, ctx: Ctx) -> None:
     kajabi.quirks.refuses_hooks = True
     assert (await KajabiConnector().connect(as_context(ctx))).webhooks == "manual"
+
+
+async def test_some_hooks_that_may_not_be_made_leave_none_behind(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    for event in ("purchase", "order_created"):
+        kajabi.quirks.refuses_hooks_for = (event,)
+        assert (await KajabiConnector().connect(as_context(ctx))).webhooks == "manual"
+        assert kajabi.hooks == {}
+
+
+def hook(key: str, url: str, event: str, **more: Any) -> dict[str, Any]:
+    return {"id": key, "type": "hooks", "attributes": {"target_url": url, "event": event, **more}}
+
+
+async def test_hooks_are_exactly_one_per_event_however_many_there_were(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    foreign = {str(n): hook(str(n), f"https://other.example.com/{n}", "purchase") for n in range(900, 960)}
+    ours = {
+        "961": hook("961", HOOK_URL, "purchase"),
+        "962": hook("962", HOOK_URL, "purchase"),
+        "963": hook("963", HOOK_URL, "tag_added"),
+        "964": hook("964", HOOK_URL, "payment_succeeded", resource_id=7),
+        "965": hook("965", "https://gone.example.com/api/webhooks/kajabi/old-key", "purchase"),
+    }
+    kajabi.hooks = {**foreign, **ours}
+    remembering = replace(ctx, memo={"site_id": "2", "hooks": ["965"]})
+    connected = await KajabiConnector().connect(as_context(remembering))
+    left = {key: one for key, one in kajabi.hooks.items() if key not in foreign}
+    assert sorted(one["attributes"]["event"] for one in left.values()) == [
+        "order_created",
+        "payment_succeeded",
+        "purchase",
+    ]
+    assert {one["attributes"]["target_url"] for one in left.values()} == {HOOK_URL}
+    assert set(connected.memo["hooks"]) == set(left)
+    assert "961" in left
+    await KajabiConnector().disconnect(as_context(replace(ctx, memo=connected.memo)))
+    assert set(kajabi.hooks) == set(foreign)
+
+
+async def test_disconnecting_revokes_the_token(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    connected = await KajabiConnector().connect(as_context(ctx))
+    assert len(kajabi.tokens) == 1
+    await KajabiConnector().disconnect(as_context(replace(ctx, memo=connected.memo)))
+    assert kajabi.tokens == {}
+    (revoked,) = [call for call in kajabi.calls if call.path == "/v1/oauth/revoke"]
+    assert revoked.headers["authorization"] == f"Bearer {revoked.form['token']}"
 
 
 async def test_a_wrong_key_is_refused_in_kajabis_words(ctx: Ctx) -> None:
@@ -173,6 +218,30 @@ async def test_purchases_bring_what_was_bought_and_cancellations(kajabi: FakeKaj
     assert facts.hints == {"coupon": "SPRING"}
     assert facts.cancelled_at == NOW - timedelta(days=1)
     assert f"transaction:{sale.id}" in facts.purchase_keys
+
+
+async def test_many_buyers_come_by_the_list_and_a_token_lasts_for_all_pages(kajabi: FakeKajabi, ctx: Ctx) -> None:
+    for n in range(300):
+        kajabi.sell(f"b{n}@example.com", bumps=[("Workbook", 900)])
+    connector = KajabiConnector()
+    for stream in connector.streams:
+        await pull(ctx, stream, connector)
+    assert len(kajabi.calls) < 60
+    assert len([call for call in kajabi.calls if call.path == "/v1/oauth/token"]) == 1
+
+
+async def test_a_list_of_buyers_that_turns_in_circles_is_left_and_each_is_asked_for(
+    kajabi: FakeKajabi, ctx: Ctx
+) -> None:
+    for n in range(30):
+        kajabi.sell(f"b{n}@example.com")
+    answer = kajabi.answer
+    loop = {"data": [{"id": "1", "type": "customers"}], "links": {"next": "/v1/customers?page[number]=2"}}
+    kajabi.answer = lambda call: (  # type: ignore[method-assign]
+        Reply(200, loop) if call.path == "/v1/customers" else answer(call)
+    )
+    events, _ = await pull(ctx, "transactions")
+    assert len({event.contact.email for event in events if isinstance(event, Charge)}) == 30
 
 
 async def test_each_buyer_of_a_page_is_looked_up_once(kajabi: FakeKajabi, ctx: Ctx) -> None:
