@@ -103,8 +103,8 @@ async def _connect(ctx: Ctx) -> Connected:
     made = await hooks.register(api, site.key, ctx.webhook_url, _remembered(ctx.memo))
     return Connected(
         account=Account(id=site.key, name=_title(site)),
-        webhooks="registered" if made else "manual",
-        memo={"site_id": site.key, "hooks": list(made)},
+        webhooks="registered" if made.hooks else "manual",
+        memo={"site_id": site.key, "hooks": [*made.hooks, *made.left]},
     )
 
 
@@ -113,7 +113,7 @@ def _title(site: Resource) -> str:
 
 
 def _remembered(memo: Mapping[str, Any]) -> Sequence[str]:
-    """Ids of the hooks made when it was connected."""
+    """Ids of the hooks made when it was connected, and of older ones that could not be removed then."""
     return [str(hook) for hook in cast("Sequence[Any]", memo.get("hooks", ()))]
 
 

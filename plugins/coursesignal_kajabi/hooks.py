@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -17,12 +18,20 @@ PATH = "/v1/hooks"
 PAGE_SIZE = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The hooks that are in place, and those that should be gone but could not be removed yet."""
+
+    hooks: Sequence[str]
+    left: Sequence[str]
+
+
 class _Created(msgspec.Struct, frozen=True):
     data: Resource
 
 
-async def register(api: KajabiApi, site: str, url: str, remembered: Iterable[str] = ()) -> Sequence[str]:
-    """Ids of the hooks that send every sales event of ``site`` to ``url``; none when the key may not make them all.
+async def register(api: KajabiApi, site: str, url: str, remembered: Iterable[str] = ()) -> Registered:
+    """Have every sales event of ``site`` sent to ``url``, or none of them when the key may not make all the hooks.
 
     Missing ones are made; doubles, those for other events, and those remembered from an address before are removed. Where one
     cannot be made, those that could are removed again. Raises Unavailable.
@@ -36,27 +45,32 @@ async def register(api: KajabiApi, site: str, url: str, remembered: Iterable[str
                 kept[event] = await _create(api, site, url, event)
                 made.append(kept[event])
     except (Refusal, AuthFailed):
-        await remove(api, {*made, *(hook.key for hook in ours)})
-        return []
+        return Registered((), await remove(api, {*made, *remembered, *(hook.key for hook in ours)}))
     except BaseException:
-        with contextlib.suppress(Unavailable):
-            await remove(api, made)
+        await remove(api, made)
         raise
-    await remove(api, {*remembered, *(hook.key for hook in ours)} - {*kept.values()})
-    return [kept[event] for event in EVENTS]
+    needless = {*remembered, *(hook.key for hook in ours)} - {*kept.values()}
+    return Registered([kept[event] for event in EVENTS], await remove(api, needless))
 
 
 async def remove_all(api: KajabiApi, url: str, remembered: Iterable[str]) -> None:
     """Remove the hooks to ``url`` and those remembered. Raises Unavailable."""
     found = [hook.key async for hook in _listed(api, url)]
-    await remove(api, {*found, *remembered})
+    if left := await remove(api, {*found, *remembered}):
+        raise Unavailable(f"Kajabi did not remove the hooks {', '.join(left)}.")
 
 
-async def remove(api: KajabiApi, hooks: Iterable[str]) -> None:
-    """Remove these hooks; one that is gone, or that the key may not remove, is no trouble. Raises Unavailable."""
+async def remove(api: KajabiApi, hooks: Iterable[str]) -> Sequence[str]:
+    """Remove these hooks; returns those that are still there. One that was gone before is no trouble."""
+    left: list[str] = []
     for hook in sorted(hooks):
-        with contextlib.suppress(Refusal, AuthFailed):
+        try:
             await api.request("DELETE", f"{PATH}/{hook}")
+        except Refusal as refusal:
+            left += [hook] if refusal.status != 404 else []
+        except (AuthFailed, Unavailable):
+            left.append(hook)
+    return left
 
 
 async def _listed(api: KajabiApi, url: str) -> AsyncIterator[Resource]:

@@ -142,6 +142,20 @@ async def test_hooks_are_exactly_one_per_event_however_many_there_were(kajabi: F
     assert set(kajabi.hooks) == set(foreign)
 
 
+async def test_a_hook_that_cannot_be_removed_now_is_remembered_and_removed_next_time(
+    kajabi: FakeKajabi, ctx: Ctx
+) -> None:
+    old = await KajabiConnector().connect(as_context(ctx))
+    answer, moved = kajabi.answer, replace(ctx, webhook_url=HOOK_URL.replace("some", "another"), memo=old.memo)
+    kajabi.answer = lambda call: kajabi.error(503, "Down") if call.method == "DELETE" else answer(call)  # type: ignore[method-assign]
+    new = await KajabiConnector().connect(as_context(moved))
+    assert len(kajabi.hooks) == 6
+    kajabi.answer = answer  # type: ignore[method-assign]
+    await KajabiConnector().connect(as_context(replace(moved, memo=new.memo)))
+    assert {one["attributes"]["target_url"] for one in kajabi.hooks.values()} == {moved.webhook_url}
+    assert len(kajabi.hooks) == 3
+
+
 async def test_disconnecting_revokes_the_token(kajabi: FakeKajabi, ctx: Ctx) -> None:
     connected = await KajabiConnector().connect(as_context(ctx))
     assert len(kajabi.tokens) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -52,6 +54,22 @@ async def hurry(client: httpx.AsyncClient, tenant: ActingTenant) -> None:
     limits = {"requestsPerMinute": 10_000}
     answer = await client.patch(f"/api/connections/{which}", json=limits, headers=tenant.headers)
     assert answer.status_code == 200, answer.text
+
+
+async def watched(client: httpx.AsyncClient, tenant: ActingTenant, run_jobs: RunJobs) -> list[str]:
+    """Let the sync that waits run to its end; what was said of it meanwhile."""
+    seen: list[str] = []
+
+    async def watch() -> None:
+        status = ""
+        while status not in ("completed", "failed"):
+            told = await get(client, tenant, "/api/kajabi/sync-status")
+            status = told["status"]
+            seen.append(told["message"])
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(asyncio.gather(run_jobs(), watch()), 60)
+    return seen
 
 
 async def sync(client: httpx.AsyncClient, tenant: ActingTenant, run_jobs: RunJobs) -> dict[str, Any]:
@@ -159,7 +177,9 @@ async def test_from_the_key_to_books_that_agree_to_the_cent(
     assert sorted(hook["attributes"]["event"] for hook in kajabi.hooks.values()) == sorted(HOOKS)
     path = url.removeprefix("http://coursesignal.test")
     assert [(await client.request(method, path)).status_code for method in ("HEAD", "GET")] == [200, 200]
-    await run_jobs()
+    seen = await watched(client, tenant, run_jobs)
+    assert any(re.fullmatch(r"Syncing (\d+ )?purchases… \d+(/\d+)?", message) for message in seen), seen
+    assert re.fullmatch(r"\d+ synced, 0 matched", seen[-1])
     assert await books(tenant) == ledger(kajabi, recent)
     assert "Agrees with Kajabi to the cent" in (await get(client, tenant, "/api/kajabi/reconciliation"))["message"]
     done = await get(client, tenant, "/api/kajabi/sync-status")

@@ -8,12 +8,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from coursesignal.plugin import Charge, Contact, Item, PlatformEvent, PurchaseFacts, WebhookRequest
+from coursesignal.plugin import (
+    Charge,
+    Contact,
+    Item,
+    PlatformEvent,
+    PurchaseFacts,
+    WebhookRejected,
+    WebhookRequest,
+)
 from coursesignal_kajabi.connector import KajabiConnector
+from coursesignal_kajabi.refunds import sale_of
 from coursesignal_kajabi.resources import Resource
-from coursesignal_kajabi.translate import Known, transaction_event
+from coursesignal_kajabi.settings import KajabiCredentials
+from coursesignal_kajabi.translate import Known, purchase_keys, transaction_event
 
 PAYLOADS = Path(__file__).parent / "payloads" / "kajabi"
 RECEIVED = datetime(2026, 3, 1, 13, tzinfo=UTC)
@@ -140,6 +151,7 @@ def test_a_purchase_names_its_offer_singular_or_plural(relation: dict[str, Any])
     del relations["offer"]
     relations |= relation
     (facts,) = parsed_body(body)
+    assert isinstance(facts, PurchaseFacts)
     assert facts.items == (OFFER,)
 
 
@@ -183,9 +195,96 @@ def test_a_refund_shares_the_sales_purchase_and_before_june_2026_its_buyer_and_o
     assert set.intersection(*keys(strip=True)) == {"customer:71/offer:33"}
 
 
-def decode(body: bytes) -> Resource:
-    import msgspec
+def row(key: str, action: str, amount: int, day: int, **relations: Any) -> Resource:
+    """A transaction of March 2026, of customer 71."""
+    attributes = {"action": action, "state": "succeeded", "amount_in_cents": amount, "currency": "USD"}
+    related = {"customer": {"data": {"id": "71"}}, **{name: {"data": data} for name, data in relations.items()}}
+    body = {
+        "id": key,
+        "type": "transactions",
+        "attributes": {**attributes, "created_at": f"2026-03-{day:02}T12:00:00Z"},
+    }
+    return decode(json.dumps({**body, "relationships": related}).encode())
 
+
+def test_without_purchases_one_time_payments_stand_alone_and_a_subscription_is_one() -> None:
+    offer = {"id": "33", "type": "offers"}
+    keys = [
+        purchase_keys(row("1", "charge", 2_500, 1, offer=offer)),
+        purchase_keys(row("2", "charge", 2_500, 2, offer=offer)),
+        purchase_keys(row("3", "subscribe", 4_900, 3, offer=offer)),
+        purchase_keys(row("4", "subscription_charge", 4_900, 4, offer=offer)),
+    ]
+    assert keys == [(), (), ("customer:71/offer:33",), ("customer:71/offer:33",)]
+
+
+@pytest.mark.parametrize(("amount", "day", "offer", "sale"), [
+    (2_500, 9, "33", "3"),
+    (1_000, 9, "33", "3"),
+    (2_500, 2, "33", "1"),
+    (9_900, 9, "33", "2"),
+    (9_901, 9, "33", None),
+    (2_500, 9, "34", "4"),
+    (2_500, 9, None, "4"),
+    (700, 9, "35", None),
+])  # fmt: skip
+def test_a_refund_that_names_no_purchase_is_of_the_buyers_last_payment_that_fits(
+    amount: int, day: int, offer: str | None, sale: str | None
+) -> None:
+    history = [
+        row("1", "charge", 2_500, 1, offer={"id": "33"}),
+        row("2", "charge", 9_900, 3, offer={"id": "33"}),
+        row("3", "charge", 2_500, 4, offer={"id": "33"}),
+        row("4", "charge", 2_500, 5, offer={"id": "34"}),
+        row("5", "refund", -2_500, 6, offer={"id": "33"}),
+        row("6", "charge", 2_500, 20, offer={"id": "33"}),
+    ]
+    refund = row("9", "refund", -amount, day, offer={"id": offer} if offer else None)
+    found = sale_of(refund, history)
+    assert (found.key if found else None) == sale
+    if found:
+        (charge,) = transaction_event(refund, Known(), sale=found)
+        assert f"transaction:{sale}" in charge.purchase_keys
+
+
+@pytest.mark.parametrize(
+    ("told", "payments"), [(3, 3), ("3", 3), (1, None), (None, None), ("many", None), (True, None)]
+)
+def test_a_plan_is_told_by_how_many_payments_there_will_be(told: object, payments: int | None) -> None:
+    (facts,) = parsed_body(changed("api_purchase", multipay_payments_made=1, payment_plan_total_payments=told))
+    assert isinstance(facts, PurchaseFacts)
+    assert (facts.plan.payments if facts.plan else None) == payments
+
+
+def test_where_a_purchase_says_it_came_from_is_kept_as_a_hint() -> None:
+    (facts,) = parsed_body(
+        changed("api_purchase", coupon_code="SPRING", source="newsletter", referrer="blog.example.com")
+    )
+    assert isinstance(facts, PurchaseFacts)
+    assert facts.hints == {"coupon": "SPRING", "source": "newsletter", "referrer": "blog.example.com"}
+
+
+def test_an_affiliate_of_the_uis_webhook_is_kept_as_a_hint() -> None:
+    body = json.loads((PAYLOADS / "ui_purchase_created.json").read_text())
+    body["payload"]["affiliate_user_id"] = 900
+    (charge,) = parsed_body(body)
+    assert isinstance(charge, Charge)
+    assert charge.hints["affiliate"] == "900"
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_webhooks_made_in_the_settings_are_refused_where_that_was_chosen(name: str) -> None:
+    body = (PAYLOADS / f"{name}.json").read_bytes()
+    chosen = KajabiCredentials(client_id="id", client_secret="secret", refuse_ui_webhooks=True)
+    KajabiConnector().verify_webhook(request(body), KajabiCredentials(client_id="id", client_secret="secret"))
+    if name.startswith("api_") or name == "ui_order_created":
+        KajabiConnector().verify_webhook(request(body), chosen)
+    else:
+        with pytest.raises(WebhookRejected):
+            KajabiConnector().verify_webhook(request(body), chosen)
+
+
+def decode(body: bytes) -> Resource:
     return msgspec.json.decode(body, type=Resource)
 
 

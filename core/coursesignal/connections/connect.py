@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,8 @@ class Slot:
 
     id: UUID
     key: str
+    memo: Mapping[str, Any] = field(default_factory=dict)
+    """What its connector remembers."""
 
 
 async def connect(
@@ -116,7 +118,7 @@ def _into(
     slot: Slot,
     memo: Mapping[str, Any] | None = None,
 ) -> PlatformContext:
-    return platform_context(house, tenant, Place(connector, slot.key, memo or {}), credentials)
+    return platform_context(house, tenant, Place(connector, slot.key, slot.memo if memo is None else memo), credentials)
 
 
 async def ask(house: House, connector: Connector[Any], ctx: PlatformContext) -> Connected:
@@ -143,7 +145,7 @@ async def _slot_of_account(house: House, tenant: Tenant, platform: str, account_
     row = next((row for row in rows if row.account_id == account_id), None)
     if row is None:
         return None
-    return Slot(row.id, open_webhook_key(house.keys.box, tenant.id, row.id, row.sealed_key))
+    return Slot(row.id, open_webhook_key(house.keys.box, tenant.id, row.id, row.sealed_key), row.memo)
 
 
 async def _undo(

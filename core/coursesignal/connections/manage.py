@@ -65,7 +65,7 @@ async def _move_hooks(house: House, tenant: Tenant, row: ConnectionRow, key: Web
         raise Conflict("Connect again first.", detail=str(error)) from error
     try:
         connected = await ask(
-            house, connector, platform_context(house, tenant, Place(connector, key.plain), old.credentials)
+            house, connector, platform_context(house, tenant, Place(connector, key.plain, row.memo), old.credentials)
         )
     except BaseException:
         async with house.db.tenant(tenant.id) as conn:
