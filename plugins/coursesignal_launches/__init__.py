@@ -6,29 +6,39 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from coursesignal.plugin import Cron, Job, NavItem, Panel, Routes, hookimpl
+from coursesignal.plugin import Cron, Job, NavItem, Panel, Routes, Settings, hookimpl
 from coursesignal_launches import routes
-from coursesignal_launches.launches import update_status
+from coursesignal_launches.jobs import post_all, update_status
 from coursesignal_launches.panels import CURRENT
-from coursesignal_launches.tables import LaunchesLaunches
+from coursesignal_launches.settings import Ctx, LaunchSettings
+from coursesignal_launches.tables import LaunchesLaunches, LaunchesPins, LaunchesResults
+
+
+@hookimpl
+def register_settings() -> type[Settings]:
+    """What may be said in public."""
+    return LaunchSettings
 
 
 @hookimpl
 def register_routes() -> Sequence[Routes]:
-    """The API and one page."""
+    """The API, the public part of it, and the pages."""
     return routes.ROUTES
 
 
 @hookimpl
 def register_models() -> Sequence[type[Any]]:
-    """The table of launches."""
-    return [LaunchesLaunches]
+    """Launches, purchases pinned to them, and results that stay."""
+    return [LaunchesLaunches, LaunchesPins, LaunchesResults]
 
 
 @hookimpl
 def register_jobs() -> Sequence[Job]:
     """Move launches on."""
-    return [Job(name="update_status", function=update_status, timeout=timedelta(minutes=1))]
+    return [
+        Job(name="update_status", function=update_status, timeout=timedelta(minutes=2)),
+        Job(name="post", function=post_all, timeout=timedelta(minutes=1)),
+    ]
 
 
 @hookimpl
@@ -47,3 +57,9 @@ def register_nav_items() -> Sequence[NavItem]:
 def register_panels() -> Sequence[Panel]:
     """What runs and what comes next."""
     return [CURRENT]
+
+
+@hookimpl
+async def settings_changed(ctx: Ctx, changed: Sequence[str]) -> None:
+    """What is said in public follows what the tenant allows."""
+    await ctx.enqueue("post")

@@ -95,7 +95,11 @@ async def test_a_list_that_cannot_be_is_refused(
         {"title": "x" * 201},
         {"endsAt": NOW.isoformat()},
         {"endsAt": (NOW + 400 * DAY).isoformat()},
-        {"startsAt": "2026-06-01T00:00:00"},
+        {"prelaunchAt": (NOW + timedelta(hours=1)).isoformat()},
+        {"lastDayAt": (NOW + DAY).isoformat()},
+        {"postEndsAt": NOW.isoformat()},
+        {"revenueGoalMinor": 0},
+        {"salesGoal": 2**70},
         {"startsAt": "soon"},
         {"revenueMinor": 5},
     ],
@@ -109,24 +113,25 @@ async def test_a_launch_that_cannot_be_is_refused(
     assert (await client.get("/api/launches", headers=tenant.headers)).json()["total"] == 0
 
 
-async def test_results_are_the_money_that_moved_inside_the_window(
+async def test_results_are_the_money_of_the_purchases_made_inside_the_window(
     client: httpx.AsyncClient, tenant: ActingTenant
 ) -> None:
     start, end = NOW - 2 * DAY, NOW - DAY
     past = History(tenant)
     await past.visit("ann", start + timedelta(hours=1), "youtube", email="ann@example.com")
     early = await past.sale("early@example.com", 700, start - timedelta(seconds=1))
-    await past.sale("ann@example.com", 10_000, start + timedelta(hours=2))
+    counted = await past.sale("ann@example.com", 10_000, start + timedelta(hours=2))
     await past.sale(None, 500, start)
     await past.sale("late@example.com", 900, end)
-    await past.charge(early, "refund", 200, end - timedelta(seconds=1))
+    await past.charge(early, "refund", 500, end - timedelta(seconds=1))
+    await past.charge(counted, "refund", 200, end + timedelta(hours=1))
     await past.credit()
     made = await create(client, tenant, "Cart open", start, end)
     results = (await client.get(f"/api/launches/{made['id']}", headers=tenant.headers)).json()["results"]
     assert (results["revenueMinor"], results["refundedMinor"], results["netRevenueMinor"]) == (10_500, 200, 10_300)
     assert (results["purchases"], results["students"], results["visitors"]) == (2, 2, 1)
-    assert results["unattributedMinor"] == 300
-    assert [(s["source"], s["revenueMinor"]) for s in results["sources"]] == [("youtube", 10_000)]
+    assert results["unattributedMinor"] == 500
+    assert [(s["source"], s["revenueMinor"]) for s in results["sources"]] == [("youtube", 9_800)]
 
 
 async def test_a_launch_to_come_has_no_results(client: httpx.AsyncClient, tenant: ActingTenant) -> None:
