@@ -21,8 +21,11 @@ CUSTOMERS, OFFERS, TRANSACTIONS, ORDER_ITEMS = "/v1/customers", "/v1/offers", "/
 LISTED = frozenset({CUSTOMERS, ORDER_ITEMS})
 """What is looked for in its list too; of the others few are asked for."""
 REMEMBERED_S = 600.0
-MOST_ROWS = 50_000
-MOST_ACCOUNTS = 50
+MOST_ROWS = 10_000
+"""Of one kind of one account."""
+MOST_ACCOUNTS = 5
+NEEDED = {CUSTOMERS: ("name", "email"), OFFERS: ("title",)}
+"""All that is kept of what has many more attributes."""
 WORTH_LISTING = 10
 """A page with fewer unknown ones looks them up one by one."""
 
@@ -31,6 +34,7 @@ WORTH_LISTING = 10
 class Shelf:
     """What is known of one kind of resource, and how far its list was read."""
 
+    needed: Sequence[str] = ()
     rows: dict[str, Resource] = field(default_factory=dict)
     cursor: str | None = None
     is_listed: bool = False
@@ -40,7 +44,13 @@ class Shelf:
         """Keep rows for later, as many as there is room for."""
         for row in rows:
             if len(self.rows) < MOST_ROWS:
-                self.rows[row.key] = row
+                self.rows[row.key] = slim(row, self.needed) if self.needed else row
+
+
+def slim(row: Resource, needed: Sequence[str]) -> Resource:
+    """The resource with these attributes alone."""
+    attributes = {name: row.attributes[name] for name in needed if name in row.attributes}
+    return Resource(id=row.id, kind=row.kind, attributes=attributes)
 
 
 class Directory:
@@ -50,7 +60,7 @@ class Directory:
         self.until = time.monotonic() + REMEMBERED_S
         self._params = {"filter[site_id]": site} if site else {}
         self._page_size = page_size
-        self._shelves: dict[str, Shelf] = defaultdict(Shelf)
+        self._shelves = {path: Shelf(NEEDED.get(path, ())) for path in (CUSTOMERS, OFFERS, TRANSACTIONS, ORDER_ITEMS)}
         self._paid_by: dict[str, list[Resource]] = defaultdict(list)
 
     async def known(self, api: KajabiApi, rows: Sequence[Resource]) -> Known:
@@ -64,14 +74,16 @@ class Directory:
         shelf = self._shelves[path]
         if path in LISTED:
             await self._read_list(api, path, shelf, wanted)
-        shelf.remember((await api.look_up(path, {*wanted} - shelf.rows.keys())).values())
-        return {key: shelf.rows[key] for key in wanted if key in shelf.rows}
+        found = await api.look_up(path, {*wanted} - shelf.rows.keys())
+        shelf.remember(found.values())
+        return {key: one for key in wanted if (one := shelf.rows.get(key) or found.get(key)) is not None}
 
     def remember_money(self, rows: Sequence[Resource]) -> None:
         """Keep transactions for those who ask for them later."""
-        new = [row for row in rows if row.key not in self._shelves[TRANSACTIONS].rows]
-        self._shelves[TRANSACTIONS].remember(new)
-        for row in new:
+        shelf = self._shelves[TRANSACTIONS]
+        new = [row for row in rows if row.key not in shelf.rows]
+        shelf.remember(new)
+        for row in (row for row in new if row.key in shelf.rows):
             for buyer in row.related("customer"):
                 self._paid_by[buyer].append(row)
 
@@ -109,7 +121,7 @@ class Directories:
         kept = self._kept.get(key)
         if kept is None or kept.until < now:
             self._kept = {one: found for one, found in self._kept.items() if found.until >= now}
-            if len(self._kept) >= MOST_ACCOUNTS:
-                self._kept.clear()
+            while len(self._kept) >= MOST_ACCOUNTS:
+                self._kept.pop(next(iter(self._kept)))
             kept = self._kept[key] = Directory(site, page_size)
         return kept

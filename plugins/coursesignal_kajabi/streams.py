@@ -39,14 +39,14 @@ async def purchases(reader: Reader, cursor: str | None, since: datetime) -> Page
     """A page of purchases that changed: new ones, payments of plans, cancellations."""
     listing = await reader.list("/v1/purchases", cursor, updated_at_gt=_moment(since), sort="-updated_at")
     rows = [row for row in listing.rows if _changed_at(row) >= since]
-    return Page(events=await _told(reader, rows), cursor=listing.cursor, total=listing.total)
+    return Page(events=await _told(reader, rows, since), cursor=listing.cursor, total=listing.total)
 
 
 async def cancellations(reader: Reader, cursor: str | None, since: datetime) -> Page:
     """A page of purchases that ended, whether or not that counts as a change."""
     listing = await reader.list("/v1/purchases", cursor, deactivated="true", deactivated_at_gt=_moment(since))
     rows = [row for row in listing.rows if _ended_after(row, since)]
-    return Page(events=await _told(reader, rows), cursor=listing.cursor, total=listing.total)
+    return Page(events=await _told(reader, rows, since), cursor=listing.cursor, total=listing.total)
 
 
 async def orders(reader: Reader, cursor: str | None, since: datetime) -> Page:
@@ -80,23 +80,23 @@ def _ended_after(row: Resource, since: datetime) -> bool:
     return ended is not None and in_utc(ended) >= since
 
 
-async def _told(reader: Reader, rows: Sequence[Resource]) -> list[PlatformEvent]:
+async def _told(reader: Reader, rows: Sequence[Resource], since: datetime) -> list[PlatformEvent]:
     known = await reader.directory.known(reader.api, rows)
     facts: list[PlatformEvent] = [purchase_facts(row, known, priced=True) for row in rows]
-    return facts + await _instalments(reader, [row for row in rows if is_plan(row)])
+    return facts + await _instalments(reader, [row for row in rows if is_plan(row)], since)
 
 
-async def _instalments(reader: Reader, plans: Sequence[Resource]) -> list[PlatformEvent]:
+async def _instalments(reader: Reader, plans: Sequence[Resource], since: datetime) -> list[PlatformEvent]:
     """The payments of plans after the first: as transactions they may look like sales or like renewals."""
     keys = {key for plan in plans for key in plan.related("transactions")}
     paid = await reader.directory.find(reader.api, TRANSACTIONS, keys)
-    known = await reader.directory.known(reader.api, list(paid.values()))
-    events: list[PlatformEvent] = []
+    later: list[Resource] = []
     for plan in plans:
         rows = [paid[key] for key in plan.related("transactions") if key in paid]
         charges = sorted((row for row in rows if _is_payment(row)), key=_paid_at)
-        events += [event for row in charges[1:] for event in transaction_event(row, known, kind="instalment")]
-    return events
+        later += [row for row in charges[1:] if _paid_at(row)[0] >= since]
+    known = await reader.directory.known(reader.api, later)
+    return [event for row in later for event in transaction_event(row, known, kind="instalment")]
 
 
 def _is_payment(row: Resource) -> bool:

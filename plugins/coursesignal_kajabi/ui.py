@@ -89,7 +89,7 @@ def purchase_created(body: bytes, received_at: datetime) -> Sequence[PlatformEve
 def payment_succeeded(body: bytes, received_at: datetime) -> Sequence[PlatformEvent]:
     """Any successful charge, renewals included; the body tells no time, so it happened when it came."""
     told = msgspec.json.decode(body, type=_Payload)
-    return _events(_nested(told, Sold(_Offer(), _Member(), _Payment())), received_at)
+    return _events(_nested(told, Sold(_Offer(), _Member(), _Payment(), hints=_hints(told))), received_at)
 
 
 def _nested(payload: _Payload, sold: Sold) -> Sold:

@@ -168,6 +168,9 @@ async def test_from_the_key_to_books_that_agree_to_the_cent(
     rng = random.Random(7)
     kajabi.quirks = SHAPES[shape]
     kajabi.sell("too.old@example.com", at=NOW - timedelta(days=40))
+    begun = kajabi.sell("begun.before@example.com", 3_300, product="In parts", at=NOW - timedelta(days=60), payments=3)
+    for day in (35, 5):
+        kajabi.renew(begun, at=NOW - timedelta(days=day))
     recent = NOW - timedelta(days=30)
     trade(kajabi, rng, 20, days=28)
     kajabi.pending.clear()
@@ -195,7 +198,7 @@ async def test_from_the_key_to_books_that_agree_to_the_cent(
     assert (found["agrees"], found["differing"]) == (True, []), "refunds come by sync"
     assert await books(tenant) == ledger(kajabi, recent)
     everything = await purchases(tenant)
-    assert len(everything) == 20 + 2 * 10
+    assert len(everything) == 20 + 2 * 10 + 1
     assert sum(one["cancelled"] for one in everything) == 3
     status = await get(client, tenant, "/api/kajabi/status")
     assert (status["state"], status["unverified"]) == ("ready", [])
