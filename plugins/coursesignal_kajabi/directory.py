@@ -18,8 +18,8 @@ from coursesignal_kajabi.resources import Resource
 from coursesignal_kajabi.translate import Known
 
 CUSTOMERS, OFFERS, TRANSACTIONS, ORDER_ITEMS = "/v1/customers", "/v1/offers", "/v1/transactions", "/v1/order_items"
-LISTED = frozenset({CUSTOMERS, ORDER_ITEMS})
-"""What is looked for in its list too; of the others few are asked for."""
+LISTED = {CUSTOMERS: {"fields[customers]": "name,email"}, ORDER_ITEMS: {"sort": "-created_at"}}
+"""What is looked for in its list too, newest first (customers come so by themselves); of the others few are asked for."""
 REMEMBERED_S = 600.0
 MOST_ROWS = 10_000
 """Of one kind of one account."""
@@ -99,7 +99,7 @@ class Directory:
         shelf.pages_paid += len(missing) // 2
         while missing - shelf.rows.keys() and shelf.pages_paid and not shelf.is_listed and len(shelf.rows) < MOST_ROWS:
             try:
-                page = await api.page(path, self._params, shelf.cursor, self._page_size)
+                page = await api.page(path, {**self._params, **LISTED[path]}, shelf.cursor, self._page_size)
             except Repeats:
                 shelf.is_listed = True
                 return

@@ -24,8 +24,8 @@ DAY = timedelta(days=1)
 
 async def transactions(reader: Reader, cursor: str | None, since: datetime) -> Page:
     """A page of money. The filter's time zone is unknown and it may not work at all: ask for a day more and sift here."""
-    first, last = (since - DAY).date().isoformat(), (datetime.now(UTC) + DAY).date().isoformat()
-    listing = await reader.list(TRANSACTIONS, cursor, start_date=first, end_date=last)
+    last = (datetime.now(UTC) + DAY).date().isoformat()
+    listing = await reader.list(TRANSACTIONS, cursor, start_date=_day_before(since), end_date=last)
     rows = [row for row in listing.rows if in_utc(row.read(TransactionAttributes).created_at) >= since]
     reader.directory.remember_money(rows)
     money = [row for row in rows if money_of(row) is not None]
@@ -51,7 +51,7 @@ async def cancellations(reader: Reader, cursor: str | None, since: datetime) -> 
 
 async def orders(reader: Reader, cursor: str | None, since: datetime) -> Page:
     """A page of carts: what each of several things in one payment cost. Their money is that of the transactions."""
-    listing = await reader.list("/v1/orders", cursor, created_at_gteq=_moment(since))
+    listing = await reader.list("/v1/orders", cursor, created_at_gteq=_day_before(since), sort="-created_at")
     rows = [row for row in listing.rows if in_utc(row.read(OrderAttributes).created_at) >= since]
     events = await carts.facts(reader, rows)
     return Page(events=events, cursor=listing.cursor, total=listing.total)
@@ -64,6 +64,10 @@ STREAMS: Mapping[str, Callable[[Reader, str | None, datetime], Awaitable[Page]]]
     "orders": orders,
 }
 """Money first: it is what progress is counted in."""
+
+
+def _day_before(at: datetime) -> str:
+    return (at.astimezone(UTC) - DAY).date().isoformat()
 
 
 def _moment(at: datetime) -> str:

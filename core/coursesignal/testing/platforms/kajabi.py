@@ -70,7 +70,7 @@ class FakeKajabi(KajabiBooks):
             ("GET", r"/v1/purchases/(\w+)", lambda call, key: self._found(self.purchases.get(key))),
             ("GET", r"/v1/orders", self._list_orders),
             ("GET", r"/v1/orders/(\w+)", lambda call, key: self._one(self.orders, key)),
-            ("GET", r"/v1/order_items", lambda call: self._list(call, list(self.order_items.values()))),
+            ("GET", r"/v1/order_items", lambda call: self._list(call, _sorted(call, [*self.order_items.values()]))),
             ("GET", r"/v1/order_items/(\w+)", lambda call, key: self._found(self.order_items.get(key))),
             ("GET", r"/v1/customers", lambda call: self._list(call, self._customer_rows())),
             ("GET", r"/v1/customers/(\w+)", lambda call, key: self._found(self._customer(key))),
@@ -172,9 +172,7 @@ class FakeKajabi(KajabiBooks):
 
     def _list_purchases(self, call: Call) -> Reply:
         rows = [row for row in self.purchases.values() if self._passes(call, row["attributes"])]
-        if call.query.get("sort") == "-updated_at":
-            rows.sort(key=lambda row: row["attributes"]["updated_at"], reverse=True)
-        return self._list(call, rows)
+        return self._list(call, _sorted(call, rows))
 
     def _passes(self, call: Call, purchase: Row) -> bool:
         if self.quirks.ignores_filters:
@@ -187,7 +185,7 @@ class FakeKajabi(KajabiBooks):
 
     def _list_orders(self, call: Call) -> Reply:
         since = "" if self.quirks.ignores_filters else call.query.get("filter[created_at_gteq]", "")
-        return self._list(call, [row for row in self.orders if row["attributes"]["created_at"] >= since])
+        return self._list(call, _sorted(call, [row for row in self.orders if row["attributes"]["created_at"] >= since]))
 
     def _list(self, call: Call, rows: Sequence[Row]) -> Reply:
         quirks = self.quirks
@@ -212,10 +210,18 @@ class FakeKajabi(KajabiBooks):
         return rows_of.customer(buyer, self._site) if buyer else None
 
     def _customer_rows(self) -> list[Row]:
-        return [rows_of.customer(buyer, self._site) for buyer in self._buyers.values()]
+        """Newest first, as documented."""
+        return [rows_of.customer(buyer, self._site) for buyer in reversed(self._buyers.values())]
 
     def _offer_rows(self) -> list[Row]:
         return [rows_of.offer(product) for product in self._products.values()]
+
+
+def _sorted(call: Call, rows: list[Row]) -> list[Row]:
+    """The rows by the attribute that ``sort`` names, as they are without one; equal ones stay in order."""
+    name = call.query.get("sort", "")
+    attribute = name.removeprefix("-")
+    return sorted(rows, key=lambda row: row["attributes"][attribute], reverse=name.startswith("-")) if name else rows
 
 
 def _is_of_customer(call: Call, row: Row) -> bool:
