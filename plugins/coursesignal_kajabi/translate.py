@@ -29,6 +29,8 @@ AGAIN = frozenset({"subscribe", "subscription_charge"})
 """Actions of something that is paid again and again."""
 BACK = frozenset({"refund", "dispute"})
 ONE_TIME = frozenset({"single", "one_time", "one-time"})
+WHOLE = ONE_TIME | {"subscription", "free"}
+"""Payment types of what is no payment plan."""
 DEFAULT_CURRENCY = "USD"
 """What Kajabi says it falls back to."""
 
@@ -140,9 +142,13 @@ def purchase_facts(row: Resource, known: Known, *, priced: bool = False) -> Purc
 
 
 def is_plan(row: Resource) -> bool:
-    """Whether a purchase is paid in parts: Kajabi then counts its payments."""
+    """Whether a purchase is paid in parts: it tells how many, or counts payments though it is of no kind that has no parts.
+
+    Kajabi does not say what ``payment_type`` a plan has, nor whether subscriptions count their payments too.
+    """
     purchase = row.read(PurchaseAttributes)
-    return bool(purchase.multipay_payments_made) or _plan(purchase) is not None
+    counts = bool(purchase.multipay_payments_made) and purchase.payment_type not in WHOLE
+    return counts or _plan(purchase) is not None
 
 
 def _plan(purchase: PurchaseAttributes) -> Plan | None:

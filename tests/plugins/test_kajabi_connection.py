@@ -156,7 +156,7 @@ SHAPES = {
     ),
     "bare pages, integer ids": KajabiQuirks(
         paging="self_only", integer_ids=True, names_offers=False, instalments_as="charge", cancelling_is_a_change=False,
-        orders_name_payments=True, tells_plans=True, max_page_size=9,
+        orders_name_payments=True, tells_plans=True, counts_all_payments=True, max_page_size=9,
     ),
 }  # fmt: skip
 

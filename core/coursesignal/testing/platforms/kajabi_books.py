@@ -143,8 +143,8 @@ class KajabiBooks(FakePlatform):
         row = self.purchases[str(part.purchase_id)]
         if self.quirks.names_transactions:
             row["relationships"]["transactions"]["data"].append({"id": str(sale.id), "type": "transactions"})
-        if sale.purchase_id in self._plans:
-            row["attributes"]["multipay_payments_made"] += 1
+        if sale.purchase_id in self._plans or self.quirks.counts_all_payments:
+            row["attributes"]["multipay_payments_made"] = (row["attributes"]["multipay_payments_made"] or 0) + 1
             row["attributes"]["updated_at"] = iso(sale.at)
 
     def _parts_of(self, sale: FakeSale) -> Sequence[FakeSale]:

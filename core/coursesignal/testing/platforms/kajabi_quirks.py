@@ -37,6 +37,8 @@ class KajabiQuirks(Quirks):
     """Orders name their transactions; seen in a webhook's sample alone."""
     tells_plans: bool = False
     """Purchases tell how many payments there will be: in prose, not in the schema."""
+    counts_all_payments: bool = False
+    """``multipay_payments_made`` is told of every purchase, not of plans alone."""
     instalments_as: Literal["charge", "subscription_charge"] = "subscription_charge"
     """The action of a plan's later payments."""
     cancelling_is_a_change: bool = True

@@ -51,9 +51,14 @@ def offer(product: Product) -> Row:
     return {"id": str(product.id), "type": "offers", "attributes": attributes}
 
 
+PLAN = "payment_plan"
+"""What ``payment_type`` a plan has is not documented."""
+
+
 def purchase(sale: FakeSale, *, source: str | None = None, referrer: str | None = None, is_plan: bool = False) -> Row:
+    kind = PLAN if is_plan else "subscription" if sale.product.recurring else "single"
     attributes: Row = {
-        "amount_in_cents": sale.amount_minor, "payment_type": "subscription" if sale.product.recurring else "single",
+        "amount_in_cents": sale.amount_minor, "payment_type": kind,
         "multipay_payments_made": 0 if is_plan else None, "opt_in": False, "raw_extra_contact_information": {},
         "currency": sale.currency,
         "effective_start_at": None, "deactivated_at": None, "deactivation_reason": None, "coupon_code": sale.coupon,
