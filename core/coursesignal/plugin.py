@@ -227,6 +227,7 @@ class ShareLink(msgspec.Struct, frozen=True, kw_only=True):
     last_viewed_at: datetime | None
 
 
+@runtime_checkable
 class Shares(Protocol):
     """Links to things of the tenant, for whoever has them; they lead to the plugin's routes of area "shared"."""
 
@@ -250,6 +251,7 @@ class Shares(Protocol):
         ...
 
 
+@runtime_checkable
 class Share(Protocol):
     """The link that somebody followed; a handler of area "shared" or "shared_page" that asks for ``share`` is given it."""
 
@@ -261,6 +263,7 @@ class Share(Protocol):
         ...
 
 
+@runtime_checkable
 class Notices(Protocol):
     """What tenants that have the plugin on let it say in public (``ctx.publish``); ``notices`` of a handler of area "open"."""
 

@@ -54,17 +54,18 @@ UP = [
     "create index share_links_hash_idx on share_links (token_hash)",
     "create index notices_board_idx on notices (plugin, board, ranked_at desc)",
     """
-    create function door_share(slug text, hash bytea) returns table (tenant_id uuid, id uuid)
+    create function door_share(plugin_slug text, hash bytea) returns table (tenant_id uuid, id uuid)
     language sql stable security definer set search_path = pg_catalog, public as
     $$ select l.tenant_id, l.id from public.share_links l join public.tenants t on t.id = l.tenant_id
-       where l.token_hash = hash and l.plugin = slug and l.revoked_at is null and t.status = 'active' $$""",
+       where l.token_hash = hash and l.plugin = plugin_slug and l.revoked_at is null and t.status = 'active' $$""",
     # Notices of tenants that have all of ``needed`` on; ``defaults`` say what those have that never decided.
     """
-    create function door_notices(slug text, board_name text, only_of uuid, needed text[], defaults text[], how_many int)
+    create function door_notices(
+        plugin_slug text, board_name text, only_of uuid, needed text[], defaults text[], how_many int)
     returns table (body jsonb, ranked_at timestamptz)
     language sql stable security definer set search_path = pg_catalog, public as
     $$ select n.body, n.ranked_at from public.notices n join public.tenants t on t.id = n.tenant_id
-       where n.plugin = slug and n.board = board_name and t.status = 'active' and (only_of is null or n.tenant_id = only_of)
+       where n.plugin = plugin_slug and n.board = board_name and t.status = 'active' and (only_of is null or n.tenant_id = only_of)
          and not exists (
            select 1 from unnest(needed, defaults) as w (plugin, by_default)
            left join public.plugin_states s on s.tenant_id = n.tenant_id and s.plugin = w.plugin
