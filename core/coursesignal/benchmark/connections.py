@@ -1,4 +1,4 @@
-"""How fast connections work: a first sync, webhooks under load, a backlog of webhooks; against a fake platform without limits."""
+"""How fast connections work: a first sync, webhooks under load, a backlog of webhooks; against fake platforms without limits."""
 
 from __future__ import annotations
 
@@ -8,34 +8,23 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 
-from coursesignal.benchmark.place import add_tenant, web_process, worker_processes
+from coursesignal.benchmark.place import web_process, worker_processes
+from coursesignal.benchmark.shops import Shop, connect, sell
 from coursesignal.errors import ConfigurationError
 from coursesignal.runtime import Runtime
-from coursesignal.security.tokens import hash_token, new_token
 from coursesignal.settings import Settings
-from coursesignal.testing.platforms import FakeTeachable, TeachableQuirks
+from coursesignal.testing.platforms import FakeTeachable
 
 POLL_S = 0.1
 PATIENCE_S = 900.0
 SENDERS = 64
 COPIES = 4
 """Each delivery comes once and is repeated three times."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """A tenant on a platform of its own."""
-
-    tenant_id: Any
-    api_key: str
-    platform: FakeTeachable
 
 
 @dataclass(slots=True)
@@ -52,46 +41,6 @@ class Acknowledged:
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1000 if ordered else float("nan")
 
 
-@contextlib.contextmanager
-def shop(settings: Settings) -> Iterator[tuple[Settings, Shop]]:
-    """A tenant and its platform, and settings with which connections reach it."""
-    platform = FakeTeachable(quirks=TeachableQuirks(pushes=("Transaction.created",)))
-    platform.start()
-    try:
-        settings = msgspec.structs.replace(settings, platform_urls={platform.slug: platform.url})
-        tenant_id, key = asyncio.run(_tenant(settings))
-        yield settings, Shop(tenant_id, key, platform)
-    finally:
-        platform.stop()
-
-
-async def _tenant(settings: Settings) -> tuple[Any, str]:
-    key = new_token("csk_")
-    async with Runtime.opened(settings) as runtime:
-        tenant = await add_tenant(runtime)
-        async with runtime.database.tenant(tenant.id) as conn:
-            await conn.execute(
-                "insert into api_keys (tenant_id, name, scopes, key_hash, prefix) values ($1, 'Connections', $2, $3, $4)",
-                tenant.id, ["connections:read", "connections:write"], hash_token(key), key[:8],
-            )  # fmt: skip
-    return tenant.id, key
-
-
-def sell(platform: FakeTeachable, count: int, first: int = 0) -> None:
-    """Sell to ``count`` different people, spread over the last weeks."""
-    now = datetime.now(UTC)
-    for number in range(first, first + count):
-        platform.sell(
-            f"buyer{number}@example.com", 1_000 + number % 900, at=now - timedelta(minutes=5 + 6 * (number % 6_000))
-        )
-
-
-def client(settings: Settings, of: Shop) -> httpx.Client:
-    """HTTP to the installation as the shop."""
-    headers = {"authorization": f"Bearer {of.api_key}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{settings.port}", headers=headers, timeout=30)
-
-
 @dataclass(frozen=True, slots=True)
 class Synced:
     """A sync that has ended."""
@@ -104,22 +53,26 @@ class Synced:
 
 def first_sync(settings: Settings, of: Shop) -> Synced:
     """Connect, and wait for the end of the sync that begins with it."""
-    with client(settings, of) as http, worker_processes(settings):
+    with worker_processes(settings):
+        return asyncio.run(_first_sync(f"http://127.0.0.1:{settings.port}", of))
+
+
+async def _first_sync(url: str, of: Shop) -> Synced:
+    async with httpx.AsyncClient(base_url=url, headers=of.headers, timeout=30) as http:
         started = time.monotonic()
-        answer = http.post("/api/teachable/connect", json={"apiKey": of.platform.api_key})
-        answer.raise_for_status()
-        status = _wait_for_sync(http, started)
+        address = await connect(http, of)
+        status = await _end_of_sync(http, of, started)
         seconds = time.monotonic() - started
-        reconciled = http.get("/api/teachable/reconciliation").json()["message"]
-    return Synced(seconds, status["message"], urlsplit(answer.json()["webhookUrl"]).path, reconciled)
+        reconciled = (await http.get(f"/api/{of.slug}/reconciliation")).json()["message"]
+    return Synced(seconds, status["message"], urlsplit(address).path, reconciled)
 
 
-def _wait_for_sync(http: httpx.Client, started: float) -> dict[str, Any]:
+async def _end_of_sync(http: httpx.AsyncClient, of: Shop, started: float) -> dict[str, Any]:
     while time.monotonic() - started < PATIENCE_S:
-        status: dict[str, Any] = http.get("/api/teachable/sync-status").json()
+        status: dict[str, Any] = (await http.get(f"/api/{of.slug}/sync-status")).json()
         if status["status"] in ("completed", "failed"):
             return status
-        time.sleep(POLL_S)
+        await asyncio.sleep(POLL_S)
     raise ConfigurationError(f"The sync did not end within {PATIENCE_S:.0f} s.")
 
 
@@ -172,6 +125,8 @@ async def _connected(port: int) -> AsyncIterator[Any]:
 def new_bodies(of: Shop, count: int, first: int) -> Sequence[bytes]:
     """What the platform pushes for ``count`` new sales."""
     of.platform.pending.clear()
+    if isinstance(of.platform, FakeTeachable):
+        of.platform.quirks.pushes = ("Transaction.created",)
     sell(of.platform, count, first)
     bodies = [delivery.body for delivery in of.platform.pending]
     of.platform.pending.clear()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from coursesignal.benchmark.connections_command import command as connections_command
 from coursesignal.settings import Settings, load
 
 if TYPE_CHECKING:
-    from coursesignal.benchmark.connections import Acknowledged
     from coursesignal.benchmark.crowd import Crowd
     from coursesignal.benchmark.load import Measured
     from coursesignal.benchmark.place import BenchTenant, WebProcess
@@ -272,53 +272,6 @@ def _traffic_lines(seen: Sustained, batch: int) -> Iterator[str]:
         yield f"from click to report: median {median:.1f} s, longest {worst:.1f} s of {len(seen.clicks_s)}"
 
 
-@command.command("connections")
-@click.option("--purchases", default=5_000, show_default=True, help="Of the first sync.")
-@click.option("--per-second", default=200.0, show_default=True, help="Webhooks to acknowledge; each comes four times.")
-@click.option("--seconds", default=20.0, show_default=True, help="Of webhooks.")
-@click.option("--backlog", default=10_000, show_default=True, help="Webhooks that wait before a worker starts.")
-def connections_command(purchases: int, per_second: float, seconds: float, backlog: int) -> None:
-    """Time a first sync, webhooks under load and a backlog, against a fake platform, in a temporary installation."""
-    from coursesignal.benchmark.place import temporary_settings
-
-    with temporary_settings(load()) as settings:
-        measure_connections(_quiet(settings), purchases, per_second, seconds, backlog)
-
-
-def measure_connections(settings: Settings, purchases: int, per_second: float, seconds: float, backlog: int) -> None:
-    """A first sync, acknowledgements at a steady rate, and how long a backlog takes; money is counted at the end."""
-    from coursesignal.benchmark import connections as bench
-
-    with bench.shop(settings) as (settings, shop), bench.serving(settings):
-        bench.sell(shop.platform, purchases)
-        synced = bench.first_sync(settings, shop)
-        click.echo(
-            f"\nFirst sync of {purchases:,} purchases: {synced.seconds:.1f} s; {synced.message}. {synced.reconciled}"
-        )
-        bodies = bench.new_bodies(shop, int(per_second * seconds / bench.COPIES), purchases)
-        seen = bench.acknowledge(settings.port, synced.webhook_path, bodies, per_second)
-        click.echo(_acknowledged_line(f"{per_second:,.0f} webhooks/s, three of four repeats", seen))
-        bodies = bench.new_bodies(shop, int(per_second * seconds / 2), 2 * purchases)
-        seen = bench.acknowledge(settings.port, synced.webhook_path, bodies, per_second * bench.COPIES)
-        click.echo(_acknowledged_line(f"{per_second:,.0f} new webhooks/s and three repeats of each", seen))
-        waiting = bench.new_bodies(shop, backlog, 4 * purchases)
-        taken, drained_s = bench.drain(settings, shop, synced.webhook_path, waiting)
-        click.echo(
-            f"Backlog of {backlog:,} webhooks, taken in at {len(waiting) / taken.seconds:,.0f}/s: "
-            f"worked off in {drained_s:.1f} s from the worker's start"
-        )
-        agree = asyncio.run(bench.books_agree(settings, shop))
-        click.echo(f"Every payment is there once, to the cent of the platform's books: {'yes' if agree else 'NO'}")
-
-
-def _acknowledged_line(what: str, seen: Acknowledged) -> str:
-    others = seen.statuses.total() - seen.statuses[202] - seen.statuses[200]
-    return (
-        f"{what}: {seen.statuses[202]:,} new, {seen.statuses[200]:,} repeats, other answers {others}; "
-        f"acknowledged in p50 {seen.percentile_ms(50):.1f} ms, p99 {seen.percentile_ms(99):.1f} ms"
-    )
-
-
 async def _crowd(settings: Settings) -> Crowd:
     from coursesignal.benchmark.crowd import loaded_crowd
     from coursesignal.runtime import Runtime
@@ -357,3 +310,6 @@ def _fast_loop() -> type[asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.Loop
+
+
+command.add_command(connections_command)

@@ -339,7 +339,10 @@ class FakePlatform(abc.ABC):
         copies: int = 1,
         rng: random.Random | None = None,
     ) -> list[httpx.Response]:
-        """Post every pending webhook, each ``copies`` times, shuffled by ``rng`` when given; what gets no 2xx stays pending."""
+        """Post every pending webhook, each ``copies`` times, shuffled by ``rng`` when given; returns what was answered.
+
+        What gets no 2xx, or no answer at all, stays pending.
+        """
         waiting, self.pending = self.pending, []
         posts = [(d, url) for d in waiting for url in ([to] if to else self.targets(d.event)) for _ in range(copies)]
         if rng is not None:
@@ -347,7 +350,11 @@ class FakePlatform(abc.ABC):
         responses, kept = [], dict[int, Delivery]()
         async with contextlib.nullcontext(http) if http else httpx.AsyncClient(timeout=30) as client:
             for delivery, url in posts:
-                response = await client.post(url, content=delivery.body, headers=dict(self.signed(delivery)))
+                try:
+                    response = await client.post(url, content=delivery.body, headers=dict(self.signed(delivery)))
+                except httpx.TransportError:
+                    kept[id(delivery)] = delivery
+                    continue
                 responses.append(response)
                 if not response.is_success:
                     kept[id(delivery)] = delivery
