@@ -47,9 +47,13 @@ class KajabiApi:
 
     @classmethod
     async def log_in(cls, http: httpx.AsyncClient, base_url: str, credentials: KajabiCredentials) -> KajabiApi:
-        """Trade the key for a token. Raises CredentialsRejected, Unavailable."""
+        """Trade the key for a token; one that was in use ends. Raises CredentialsRejected, Unavailable."""
+        before = TOKENS.get(account_of(base_url, credentials))
         api = cls(http, base_url, credentials)
         await api._renew()
+        if before is not None:
+            with contextlib.suppress(Refusal, Unavailable):
+                await api._end(before)
         return api
 
     @classmethod
@@ -81,9 +85,11 @@ class KajabiApi:
 
     async def revoke(self) -> None:
         """End the token. Raises Refusal, Unavailable."""
-        token = self.token
         TOKENS.drop(account_of(self.base_url, self.credentials))
-        headers = {"authorization": f"Bearer {token}"}
+        await self._end(self.token)
+
+    async def _end(self, token: str) -> None:
+        headers = {"authorization": f"Bearer {self.token}"}
         await send(self.http, "POST", f"{self.base_url}/v1/oauth/revoke", headers=headers, data={"token": token})
 
     async def request(self, method: str, path: str, **options: Any) -> bytes:

@@ -276,6 +276,39 @@ async def test_four_pushes_of_one_sale_end_in_one_state_in_whatever_order_they_c
     assert await books(tenant) == ledger(kajabi)
 
 
+async def test_hooks_move_with_the_address_and_go_with_the_connection_and_no_sale_is_lost_or_doubled(
+    client: httpx.AsyncClient, tenant: ActingTenant, kajabi: FakeKajabi, run_jobs: RunJobs
+) -> None:
+    def targets() -> list[str]:
+        return [hook["attributes"]["target_url"] for hook in kajabi.hooks.values()]
+
+    kajabi.sell("before@example.com", 1_000, at=NOW - timedelta(days=2))
+    old = (await connect(client, tenant))["webhookUrl"]
+    await run_jobs()
+    which = (await get(client, tenant, "/api/kajabi/status"))["connectionId"]
+    moved = await client.post(f"/api/connections/{which}/new-address", json={}, headers=tenant.headers)
+    new = moved.json()["webhookUrl"]
+    assert new != old
+    assert targets() == [new] * 3
+    kajabi.sell("sent.before.it.moved@example.com", 2_000)
+    assert await deliver(client, kajabi, old) == {202}
+    kajabi.sell("after@example.com", 3_000)
+    assert await deliver(client, kajabi, new) == {202}
+    await run_jobs()
+
+    answer = await client.delete("/api/kajabi/disconnect", headers=tenant.headers)
+    assert answer.status_code == 204
+    assert (targets(), kajabi.tokens) == ([], {})
+    kajabi.sell("while.away@example.com", 4_000)
+    assert await deliver(client, kajabi, new) == {404}
+    kajabi.pending.clear()
+    assert (await connect(client, tenant))["webhookUrl"] == new
+    assert targets() == [new] * 3
+    await run_jobs()
+    assert await books(tenant) == ledger(kajabi)
+    assert len(await purchases(tenant)) == 4
+
+
 @pytest.mark.parametrize("nested", [False, True])
 async def test_webhooks_made_in_kajabis_settings_bring_the_same_sales(
     client: httpx.AsyncClient, tenant: ActingTenant, kajabi: FakeKajabi, run_jobs: RunJobs, nested: bool
