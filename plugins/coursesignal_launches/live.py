@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import anyio
 import msgspec
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
@@ -20,8 +22,8 @@ from coursesignal_launches.settings import Ctx
 
 EVERY_S = 1.0
 """How often a stream looks."""
-LASTS_S = 120.0
-"""After this long a stream ends; a browser asks again by itself, and is let in again or not."""
+LASTS_S, RETRY_MS = 15.0, 250
+"""After so long a stream ends; a browser asks again by itself so soon, and is let in again or not."""
 
 _SALES = f"""
     with {MINE}, {MONEY}
@@ -78,22 +80,26 @@ def stream(ctx: Ctx, launch: Launch) -> ServerSentEvent:
 async def _events(ctx: Ctx, launch_id: UUID) -> AsyncIterator[ServerSentEventMessage]:
     """Ends with the launch, when it is deleted, and after LASTS_S; holds no connection between looks."""
     ends, before = time.monotonic() + LASTS_S, None
-    yield ServerSentEventMessage(data=None, retry=2000, comment="live")
+    yield ServerSentEventMessage(data=None, retry=RETRY_MS, comment="live")
     while time.monotonic() < ends:
-        try:
-            launch = await launches.get(ctx, launch_id)
-        except NotFound:
+        found = await _look(ctx, launch_id)
+        if found is None:
             break
-        found = await stats(ctx, launch)
-        told = msgspec.structs.replace(
-            found, as_of=launch.created_at, seconds_left=0, goals=goals(launch, 0, 0, found.as_of)
-        )
+        told = (found.status, found.phase, found.figures, found.last_hour)
         if told != before:
             before = told
             yield ServerSentEventMessage(event="stats", data=msgspec.json.encode(found).decode())
         else:
             yield ServerSentEventMessage(data=None, comment="same")
-        if launch.status == "completed":
+        if found.status == "completed":
             break
         await asyncio.sleep(EVERY_S)
     yield ServerSentEventMessage(event="end", data="{}")
+
+
+async def _look(ctx: Ctx, launch_id: UUID) -> LiveStats | None:
+    """The numbers now; None when the launch is gone. A reader who leaves meanwhile cuts no transaction short."""
+    found = None
+    with anyio.CancelScope(shield=True), contextlib.suppress(NotFound):
+        found = await stats(ctx, await launches.get(ctx, launch_id))
+    return found
