@@ -21,10 +21,11 @@ from coursesignal.plugin import (
     WebhookRequest,
 )
 from coursesignal_kajabi.connector import KajabiConnector
+from coursesignal_kajabi.paging import Body
 from coursesignal_kajabi.refunds import sale_of
 from coursesignal_kajabi.resources import Resource
 from coursesignal_kajabi.settings import KajabiCredentials
-from coursesignal_kajabi.translate import Known, purchase_keys, transaction_event
+from coursesignal_kajabi.translate import Known, order_items, purchase_facts, purchase_keys, transaction_event
 
 PAYLOADS = Path(__file__).parent / "payloads" / "kajabi"
 RECEIVED = datetime(2026, 3, 1, 13, tzinfo=UTC)
@@ -32,6 +33,7 @@ SOLD = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 PAT = Contact(email="pat@example.test", external_id="customer:71", name="Pat Example")
 MEMBER = Contact(email="pat@example.test", external_id="member:71", name="Pat Example")
 OFFER = Item(external_id="33", title="Example Offer")
+BUYER, UNTITLED = Contact(external_id="customer:71"), Item(external_id="33", title="Offer 33")
 
 DOCUMENTED: dict[str, tuple[str, Sequence[PlatformEvent]]] = {
     "api_payment_succeeded": (
@@ -85,6 +87,64 @@ DOCUMENTED: dict[str, tuple[str, Sequence[PlatformEvent]]] = {
 }  # fmt: skip
 
 
+DOCUMENTED_PAGES: dict[str, tuple[str, Sequence[object]]] = {
+    "transactions_page": (
+        "Kajabi/public_api_docs openapi.yaml, GET /v1/transactions (v1.1.0, with purchases): a renewal and its refund",
+        [
+            Charge(
+                external_id="9001", kind="renewal", amount_minor=4_900, currency="USD",
+                occurred_at=datetime(2026, 2, 3, 10, 11, 12, tzinfo=UTC), purchase_keys=("transaction:9001", "purchase:501"),
+                contact=BUYER, items=(UNTITLED,),
+            ),
+            Charge(
+                external_id="9002", kind="refund", amount_minor=4_900, currency="USD",
+                occurred_at=datetime(2026, 2, 5, 9, tzinfo=UTC), purchase_keys=("transaction:9002", "purchase:501"),
+                contact=BUYER, items=(UNTITLED,),
+            ),
+        ],
+    ),
+    "purchases_page": (
+        "Kajabi/public_api_docs openapi.yaml, GET /v1/purchases: one-time with its price, and a subscription that ended",
+        [
+            PurchaseFacts(
+                purchase_keys=("purchase:501", "transaction:9001"), occurred_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+                contact=BUYER, items=(msgspec.structs.replace(UNTITLED, amount_minor=19_900),),
+                hints={"coupon": "10OFF", "source": "newsletter"},
+            ),
+            PurchaseFacts(
+                purchase_keys=("purchase:502",), occurred_at=datetime(2026, 3, 1, 12, tzinfo=UTC), contact=BUYER,
+                items=(Item(external_id="34", title="Offer 34"),), hints={"referrer": "https://blog.example.com/"},
+                cancelled_at=datetime(2026, 4, 1, 12, tzinfo=UTC),
+            ),
+        ],
+    ),
+    "order_items_page": (
+        "Kajabi/public_api_docs openapi.yaml, GET /v1/order_items: item_id is a number, the offer's",
+        [
+            Item(external_id="33", title="Example Offer", amount_minor=1_000),
+            Item(external_id="34", title="Workbook", quantity=2, amount_minor=600),
+        ],
+    ),
+}  # fmt: skip
+
+
+def meaning(name: str) -> list[object]:
+    """What the rows of a page mean, nothing else being known."""
+    rows = msgspec.json.decode((PAYLOADS / f"{name}.json").read_bytes(), type=Body).data
+    match name:
+        case "transactions_page":
+            return [event for row in rows for event in transaction_event(row, Known())]
+        case "purchases_page":
+            return [purchase_facts(row, Known(), priced=True) for row in rows]
+        case _:
+            return list(order_items(rows))
+
+
+@pytest.mark.parametrize("name", DOCUMENTED_PAGES)
+def test_a_documented_page_means_what_its_source_says(name: str) -> None:
+    assert meaning(name) == list(DOCUMENTED_PAGES[name][1]), DOCUMENTED_PAGES[name][0]
+
+
 def request(body: bytes) -> WebhookRequest:
     return WebhookRequest(body=body, headers={}, query={}, received_at=RECEIVED)
 
@@ -109,7 +169,7 @@ def test_a_documented_payload_means_what_its_source_says(name: str) -> None:
 
 
 def test_every_recorded_body_is_tested() -> None:
-    assert {path.stem for path in PAYLOADS.glob("*.json")} - {"transactions_page"} == set(DOCUMENTED)
+    assert {path.stem for path in PAYLOADS.glob("*.json")} == {*DOCUMENTED, *DOCUMENTED_PAGES}
 
 
 def test_the_nested_variant_of_purchase_created_means_the_same_sale() -> None:
