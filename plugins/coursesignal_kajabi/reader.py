@@ -29,9 +29,13 @@ class Reader:
         return await self.api.page(path, params, cursor, self.page_size)
 
     async def money_of_buyer(self, buyer: str) -> Sequence[Resource]:
-        """All transactions of one buyer. Raises AuthFailed, Unavailable."""
-        rows = self.api.rows(TRANSACTIONS, self._filtered(customer_id=buyer), self.page_size)
-        return [row async for row in rows if buyer in row.related("customer")]
+        """All transactions of one buyer; none where Kajabi answers with anybody's. Raises AuthFailed, Unavailable."""
+        found: list[Resource] = []
+        async for row in self.api.rows(TRANSACTIONS, self._filtered(customer_id=buyer), self.page_size):
+            if buyer not in row.related("customer"):
+                return ()
+            found.append(row)
+        return found
 
     def _filtered(self, **filters: str) -> Mapping[str, str]:
         site = {"site_id": self.site} if self.site else {}

@@ -244,6 +244,22 @@ async def test_many_buyers_come_by_the_list_and_a_token_lasts_for_all_pages(kaja
     assert len([call for call in kajabi.calls if call.path == "/v1/oauth/token"]) == 1
 
 
+@pytest.mark.parametrize("ignores", [False, True])
+async def test_a_refund_without_purchase_asks_for_its_buyers_payments_alone(
+    kajabi: FakeKajabi, ctx: Ctx, ignores: bool
+) -> None:
+    kajabi.quirks = KajabiQuirks(links_purchases=False, ignores_customers=ignores, max_page_size=10)
+    for n in range(200):
+        kajabi.sell(f"b{n}@example.com", at=SINCE - timedelta(days=5))
+    sale = kajabi.sell("pat@example.com")
+    kajabi.refund(sale)
+    events, _ = await pull(ctx, "transactions")
+    (refund,) = [event for event in events if isinstance(event, Charge) and event.kind == "refund"]
+    tied = f"transaction:{sale.id}" in refund.purchase_keys
+    assert tied is not ignores
+    assert len([call for call in kajabi.calls if "filter[customer_id]" in call.query]) == 1
+
+
 async def test_a_list_of_buyers_that_turns_in_circles_is_left_and_each_is_asked_for(
     kajabi: FakeKajabi, ctx: Ctx
 ) -> None:

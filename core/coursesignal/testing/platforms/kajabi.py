@@ -156,7 +156,8 @@ class FakeKajabi(KajabiBooks):
 
     def _list_transactions(self, call: Call) -> Reply:
         rows = [row for row in reversed(self.transactions) if self._is_told(row) and self._in_dates(call, row)]
-        return self._list(call, [row for row in rows if _is_of_customer(call, row)])
+        of_anybody = self.quirks.ignores_customers
+        return self._list(call, [row for row in rows if of_anybody or _is_of_customer(call, row)])
 
     def _is_told(self, row: Row) -> bool:
         """Free, test, failed and pending ones are left out, as documented."""

@@ -25,6 +25,8 @@ class KajabiQuirks(Quirks):
     """The date filter of transactions does nothing (reported by a client)."""
     ignores_filters: bool = False
     """The filters of purchases and orders do nothing."""
+    ignores_customers: bool = False
+    """So does the customer filter of transactions."""
     lists_everything: bool = False
     """Transactions list free, test, failed and pending ones too (reported by a client; the documents say they do not)."""
     links_purchases: bool = True
