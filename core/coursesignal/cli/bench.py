@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from coursesignal.benchmark.connections_command import command as connections_command
+from coursesignal.benchmark.launch_command import command as launch_command
 from coursesignal.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -313,3 +314,4 @@ def _fast_loop() -> type[asyncio.AbstractEventLoop] | None:
 
 
 command.add_command(connections_command)
+command.add_command(launch_command)
