@@ -27,7 +27,10 @@ _OLD_KEY = """
     update connections set key_hash = $3, sealed_key = $4, previous_key_hash = null, previous_key_until = null
     where tenant_id = $1 and id = $2"""
 _MEMO = "update connections set memo = $3, webhooks = $4 where tenant_id = $1 and id = $2"
-_LIMITS = "update connections set requests_per_minute = $3, monthly_requests = $4 where tenant_id = $1 and id = $2"
+_LIMITS = """
+    update connections set requests_per_minute = $3, monthly_requests = $4, sync_minutes = $5, rescan_days = $6
+    where tenant_id = $1 and id = $2"""
+LIMITS = ("requests_per_minute", "monthly_requests", "sync_minutes", "rescan_days")
 
 
 async def new_address(house: House, caller: Caller, tenant: Tenant, connection_id: UUID, keep_old: timedelta) -> None:
@@ -79,16 +82,12 @@ async def _move_hooks(house: House, tenant: Tenant, row: ConnectionRow, key: Web
 
 
 async def set_limits(house: House, caller: Caller, tenant: Tenant, connection_id: UUID, change: LimitsChange) -> None:
-    """Set the tenant's own limits of a connection; raises NotFound."""
+    """Set the tenant's own limits and schedule of a connection; raises NotFound."""
     row = await _live(house, tenant, connection_id)
-    told = {
-        name: value
-        for name in ("requests_per_minute", "monthly_requests")
-        if (value := getattr(change, name)) is not msgspec.UNSET
-    }
-    now = {"requests_per_minute": row.requests_per_minute, "monthly_requests": row.monthly_requests, **told}
+    told = {name: value for name in LIMITS if (value := getattr(change, name)) is not msgspec.UNSET}
+    now = {name: told.get(name, getattr(row, name)) for name in LIMITS}
     async with house.db.tenant(tenant.id) as conn:
-        await conn.execute(_LIMITS, tenant.id, row.id, now["requests_per_minute"], now["monthly_requests"])
+        await conn.execute(_LIMITS, tenant.id, row.id, *(now[name] for name in LIMITS))
         await audit.record(
             conn, tenant.id, caller, "connection.limits_changed", row.platform, {"connectionId": str(row.id), **told}
         )

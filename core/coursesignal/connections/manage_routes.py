@@ -44,7 +44,7 @@ async def get_connection(
 
 @patch(
     "/{connection_id:uuid}",
-    summary="Limit what a connection asks of its platform",
+    summary="Limit what a connection asks of its platform, and when",
     operation_id="changeConnection",
     opt=tenant_access("admin", scope=CHANGE),
 )

@@ -38,6 +38,8 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True):
     rescanned_to: datetime | None
     requests_per_minute: int | None
     monthly_requests: int | None
+    sync_minutes: int | None
+    rescan_days: int | None
     previous_key_until: datetime | None
 
     @property

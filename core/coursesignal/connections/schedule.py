@@ -22,7 +22,8 @@ log = logging.getLogger("coursesignal.connections")
 RESCAN_EVERY = timedelta(hours=24)
 _TENANTS = "select id from tenants where status = 'active'"
 _DUE = """
-    select c.id, c.platform, c.synced_to, c.rescanned_to, greatest(c.synced_to, r.began_at) as tried_at, now() as now
+    select c.id, c.platform, c.synced_to, c.rescanned_to, c.sync_minutes, c.rescan_days,
+        greatest(c.synced_to, r.began_at) as tried_at, now() as now
     from connections c
     left join plugin_states p on p.tenant_id = c.tenant_id and p.plugin = c.platform
     left join lateral (
@@ -52,9 +53,10 @@ async def begin_due(conn: asyncpg.Connection, tenant_id: UUID, connectors: Mappi
     begun = 0
     for row in await conn.fetch(_DUE, tenant_id, [slug for slug, one in connectors.items() if one.streams]):
         connector = connectors[row["platform"]]
-        kind = due_kind(row["tried_at"], row["rescanned_to"], row["now"], connector.sync_every)
+        every = timedelta(minutes=row["sync_minutes"]) if row["sync_minutes"] else connector.sync_every
+        kind = due_kind(row["tried_at"], row["rescanned_to"], row["now"], every)
         if kind is not None:
-            rescan = timedelta(days=connector.rescan_days)
+            rescan = timedelta(days=row["rescan_days"] or connector.rescan_days)
             await runs.start(conn, tenant_id, row["id"], kind, rescan=rescan)
             begun += 1
     return begun

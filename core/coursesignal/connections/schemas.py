@@ -127,6 +127,8 @@ class ConnectionStatus(Wire, frozen=True, kw_only=True):
     problem: str | None = None
     state_since: datetime | None = None
     unverified: list[Unverified] = []
+    left_out: dict[str, int] = {}
+    """Webhooks of the last 7 days that became nothing, by reason; ``unreadable`` ones are kept in quarantine."""
     reconciliation: PlatformReconciliation | None = None
 
 
@@ -141,11 +143,13 @@ class Change(Wire, frozen=True, kw_only=True):
 
 
 class Usage(Wire, frozen=True, kw_only=True):
-    """What a connection may ask of its platform, and what it asked; null is no limit."""
+    """What a connection may ask of its platform, what it asked, how often and how far back it looks; null is no limit."""
 
     requests_per_minute: int | None
     monthly_requests: int | None
     used_this_month: int
+    sync_minutes: int
+    rescan_days: int
 
 
 class ConnectionLine(ConnectionStatus, frozen=True, kw_only=True):
@@ -166,10 +170,12 @@ class ConnectionDetail(ConnectionLine, frozen=True, kw_only=True):
 
 
 class LimitsChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The tenant's own limits; null is the connector's."""
+    """The tenant's own limits and schedule; null is the connector's."""
 
     requests_per_minute: Annotated[int, Meta(ge=1, le=100000)] | msgspec.UnsetType | None = msgspec.UNSET
     monthly_requests: Annotated[int, Meta(ge=1, le=2000000000)] | msgspec.UnsetType | None = msgspec.UNSET
+    sync_minutes: Annotated[int, Meta(ge=5, le=1440)] | msgspec.UnsetType | None = msgspec.UNSET
+    rescan_days: Annotated[int, Meta(ge=1, le=365)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class NewAddress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

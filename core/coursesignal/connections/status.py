@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from coursesignal.connections import reconcile, records, runs, switch, trust
+from coursesignal.connections import reconcile, records, refusals, runs, switch, trust
 from coursesignal.connections.house import House
 from coursesignal.connections.line import limits_of
 from coursesignal.connections.records import ConnectionRow
@@ -77,6 +77,7 @@ async def _fields(conn: asyncpg.Connection, house: House, row: ConnectionRow) ->
         "problem": row.problem,
         "state_since": row.state_changed_at,
         "unverified": await trust.unverified(conn, row.tenant_id, row.id),
+        "left_out": dict(await refusals.lately(conn, row.tenant_id, row.id)),
         "reconciliation": await reconcile.latest(conn, row.tenant_id, row.id, name_of(house, row.platform)),
     }
 
@@ -125,6 +126,8 @@ async def detail(house: House, tenant: Tenant, connection_id: UUID) -> Connectio
                 requests_per_minute=limits.per_minute,
                 monthly_requests=limits.monthly,
                 used_this_month=await conn.fetchval(_USED, tenant.id, connection_id) or 0,
+                sync_minutes=row.sync_minutes or round(connector.sync_every.total_seconds() / 60),
+                rescan_days=row.rescan_days or connector.rescan_days,
             ),
             changes=[Change(**change) for change in changes],
         )

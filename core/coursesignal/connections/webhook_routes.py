@@ -12,6 +12,7 @@ from litestar.params import FromPath
 
 from coursesignal.auth.access import public
 from coursesignal.connections import webhooks
+from coursesignal.connections.refusals import Refusal
 from coursesignal.connections.schemas import WebhookAnswer
 from coursesignal.db.engine import Database
 from coursesignal.errors import NotFound, Refused, TooLarge
@@ -48,7 +49,12 @@ async def receive(
     if connector is None:
         raise NotFound
     door = await webhooks.knock(db, limiter, platform, connection_key, _caller(request))
-    arrived = await _read(request)
+    try:
+        arrived = await _read(request)
+    except (TooLarge, UnknownEncoding) as refused:
+        reason = Refusal.TOO_LARGE if isinstance(refused, TooLarge) else Refusal.COMPRESSED
+        await webhooks.turn_away(db, door, reason)
+        raise
     if await webhooks.receive(db, keys.box, connector, door, arrived):
         return Response(WebhookAnswer(received=True), status_code=202)
     return Response(WebhookAnswer(duplicate=True), status_code=200)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,11 +15,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from coursesignal.connections import arrivals
+from coursesignal.connections import arrivals, refusals
 from coursesignal.connections.arrivals import Arrival, Door, Outcome
+from coursesignal.connections.refusals import Refusal
 from coursesignal.connections.vault import StoredCredentialsUnreadable, open_credentials
 from coursesignal.db.engine import Database
-from coursesignal.errors import NotFound, RateLimited, Unauthenticated
+from coursesignal.errors import NotFound, RateLimited, Refused, Unauthenticated
 from coursesignal.jobs.outbox import enqueue_all
 from coursesignal.plugin import Connector, WebhookRejected, WebhookRequest
 from coursesignal.security.box import Box
@@ -118,7 +119,25 @@ async def _commit(box: Box, conn: asyncpg.Connection, batch: Sequence[Arrival]) 
             outcomes[number] = key in fresh and place == 0
     for door in {batch[numbers[0]].door for numbers in keyed.values()}:
         await _note(conn, door, opened[door])
+    await _count_refusals(conn, batch, outcomes)
     return outcomes
+
+
+async def _count_refusals(conn: asyncpg.Connection, batch: Sequence[Arrival], outcomes: Sequence[Outcome]) -> None:
+    """Count what of a batch is turned away, where its tenant sees it."""
+    refused = Counter(
+        (arrival.door, Refusal.ADDRESS_CLOSED if isinstance(outcome, NotFound) else Refusal.WRONG_SIGNATURE)
+        for arrival, outcome in zip(batch, outcomes, strict=True)
+        if isinstance(outcome, Refused)
+    )
+    for (door, reason), hits in sorted(refused.items(), key=lambda one: (one[0][0].connection_id, one[0][1])):
+        await refusals.count(conn, door.tenant_id, door.connection_id, reason, hits)
+
+
+async def turn_away(db: Database, door: Door, reason: Refusal) -> None:
+    """Count a webhook whose body was not even read."""
+    async with db.tenant(door.tenant_id) as conn:
+        await refusals.count(conn, door.tenant_id, door.connection_id, reason)
 
 
 def _checked(box: Box, arrival: Arrival, opened: asyncpg.Record | None) -> Outcome:

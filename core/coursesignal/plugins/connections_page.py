@@ -15,12 +15,12 @@ from litestar.params import FromPath, FromQuery
 from coursesignal.auth.access import browser
 from coursesignal.auth.callers import Caller
 from coursesignal.connections import connect as connecting
-from coursesignal.connections import consent, records, runs, switch
+from coursesignal.connections import consent, manage, records, runs, switch
 from coursesignal.connections.forms import form_schema, read_form
 from coursesignal.connections.house import House
 from coursesignal.connections.schemas import ConnectionLine, SyncStatus
 from coursesignal.connections.states import LIVE
-from coursesignal.connections.status import connection_status, listing, sync_status
+from coursesignal.connections.status import connection_status, detail, listing, sync_status
 from coursesignal.currency import decimal_amount
 from coursesignal.errors import NotFound, Refused
 from coursesignal.plugin import Connector, ConsentConnector, Tenant
@@ -28,6 +28,7 @@ from coursesignal.plugins.context import house_of
 from coursesignal.plugins.fields import entered, form_fields
 from coursesignal.plugins.frame import rendered
 from coursesignal.plugins.host import Host
+from coursesignal.plugins.limits_form import limit_fields, limits_entered
 from coursesignal.plugins.own_pages import DONE, Asked, form_values, host_of, moment_of, seen, shown
 from coursesignal.tracking import script, sites
 from coursesignal.tracking.status import script_info
@@ -50,7 +51,7 @@ async def connections_page(
 @post(
     "/app/{tenant_slug:str}/connections/{platform:str}",
     opt=browser("admin"),
-    summary="Connect, sync or disconnect from the page",
+    summary="Connect, sync, limit or disconnect from the page",
     operation_id="changeConnectionFromPage",
     include_in_schema=False,
 )
@@ -93,6 +94,10 @@ async def _carry_out(
         case "sync":
             async with house.db.tenant(tenant.id) as conn:
                 await runs.start(conn, tenant.id, (await records.current(conn, tenant.id, connector.slug, which)).id)
+        case "limits":
+            async with house.db.tenant(tenant.id) as conn:
+                row = await records.current(conn, tenant.id, connector.slug, which)
+            await manage.set_limits(house, caller, tenant, row.id, limits_entered(form))
         case "disconnect":
             await connecting.disconnect(house, caller, tenant, connector, which)
         case _:
@@ -138,6 +143,7 @@ async def _connections(
         moment=moment_of(tenant),
         amount=decimal_amount,
         go_on=go_on,
+        sent=form or {},
         **form_values(caller, said, refused, about),
     )
     return await shown(host, caller, tenant, "connections", "Connections", content, refused)
@@ -160,10 +166,27 @@ async def _platform(
         "slug": connector.slug,
         "name": connector.name,
         "how": how,
-        "accounts": [{"how": line, "progress": await _progress(house, tenant, line)} for line in lines],
+        "accounts": [await _account_shown(house, tenant, connector, line, form or {}) for line in lines],
         "fields": form_fields(schema, form or {}) if by_form else [],
         "help": connector.help,
         "webhook_help": connector.webhook_help,
+    }
+
+
+async def _account_shown(
+    house: House, tenant: Tenant, connector: Connector[Any], line: ConnectionLine, form: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One account with its newest sync and its limits; ``form`` is what was just refused, of whatever account."""
+    assert line.connection_id is not None
+    sent = form if form.get("do") == "limits" and form.get("connection") == str(line.connection_id) else None
+    async with house.db.tenant(tenant.id) as conn:
+        row = await records.find(conn, tenant.id, line.connection_id)
+    return {
+        "how": line,
+        "progress": await _progress(house, tenant, line),
+        "limits": limit_fields(connector, row, sent) if row is not None else [],
+        "used": (await detail(house, tenant, line.connection_id)).usage.used_this_month,
+        "is_sent": sent is not None,
     }
 
 
