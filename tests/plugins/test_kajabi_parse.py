@@ -130,7 +130,8 @@ DOCUMENTED_PAGES: dict[str, tuple[str, Sequence[object]]] = {
 
 def meaning(name: str) -> list[object]:
     """What the rows of a page mean, nothing else being known."""
-    rows = msgspec.json.decode((PAYLOADS / f"{name}.json").read_bytes(), type=Body).data
+    (path,) = PAYLOADS.glob(f"**/{name}.json")
+    rows = msgspec.json.decode(path.read_bytes(), type=Body).data
     match name:
         case "transactions_page":
             return [event for row in rows for event in transaction_event(row, Known())]
@@ -169,7 +170,7 @@ def test_a_documented_payload_means_what_its_source_says(name: str) -> None:
 
 
 def test_every_recorded_body_is_tested() -> None:
-    assert {path.stem for path in PAYLOADS.glob("*.json")} == {*DOCUMENTED, *DOCUMENTED_PAGES}
+    assert {path.stem for path in PAYLOADS.glob("**/*.json")} == {*DOCUMENTED, *DOCUMENTED_PAGES}
 
 
 def test_the_nested_variant_of_purchase_created_means_the_same_sale() -> None:
