@@ -20,7 +20,7 @@ from coursesignal_launches.pace import goals
 from coursesignal_launches.schemas import Figures, LastHour, Launch, LiveStats
 from coursesignal_launches.settings import Ctx
 
-EVERY_S = 1.0
+EVERY_S = 0.5
 """How often a stream looks."""
 LASTS_S, RETRY_MS = 15.0, 250
 """After so long a stream ends; a browser asks again by itself so soon, and is let in again or not."""

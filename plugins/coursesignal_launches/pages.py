@@ -23,7 +23,7 @@ from coursesignal_launches.words import moment, templates
 
 Ctx = NamedDependency[Context]
 Around = NamedDependency[Shell]
-SHOWN, WITH_RESULTS, PURCHASES, SOURCES = 100, 12, 25, 12
+SHOWN, WITH_RESULTS, PURCHASES, SOURCES = 100, 12, 10, 12
 """How many launches the list has, for how many of the newest it adds up what they brought; rows of a launch's page."""
 HTML: dict[str, Any] = {"media_type": MediaType.HTML, "include_in_schema": False}
 TABS = (("", "All"), ("active", "Running"), ("upcoming", "To come"), ("completed", "Over"), ("archived", "Archived"))

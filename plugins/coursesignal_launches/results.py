@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -147,7 +148,7 @@ async def work_out(
     if model and model not in models:
         raise _no_model(models)
     mine = own(orders, ctx.tenant.currency)
-    today = now.astimezone(launch.starts_at.tzinfo).date() + timedelta(days=1)
+    today = now.astimezone(ZoneInfo(ctx.tenant.time_zone)).date()
     wanted = {summary.model, *(models if every_model else (model,) if model else ())}
     return Worked(
         starts_at=launch.starts_at,
