@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from coursesignal.plugin import Cron, Job, NavItem, Panel, Routes, Settings, hookimpl
+from coursesignal.plugin import Cron, Job, NavItem, Panel, RecommendationRule, Routes, Settings, hookimpl
 from coursesignal_launches import routes
 from coursesignal_launches.jobs import post_all, update_status
 from coursesignal_launches.panels import CURRENT
+from coursesignal_launches.rules import PaceBehindGoal
 from coursesignal_launches.settings import Ctx, LaunchSettings
 from coursesignal_launches.tables import LaunchesLaunches, LaunchesPins, LaunchesResults
 
@@ -45,6 +46,12 @@ def register_jobs() -> Sequence[Job]:
 def register_crons() -> Sequence[Cron]:
     """Every five minutes."""
     return [Cron(name="status", schedule="*/5 * * * *", job="update_status")]
+
+
+@hookimpl
+def register_recommendation_rules() -> Sequence[RecommendationRule]:
+    """A launch that falls behind its goal."""
+    return [PaceBehindGoal()]
 
 
 @hookimpl

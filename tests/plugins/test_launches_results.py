@@ -12,6 +12,7 @@ import pytest
 from coursesignal.testing.contexts import plugin_context
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.history import History
+from coursesignal_launches.rules import below_by_chance
 from coursesignal_launches.suggestions import DayOfSales, above_by_chance, spikes
 
 if TYPE_CHECKING:
@@ -170,6 +171,36 @@ async def test_a_goal_says_where_an_even_pace_would_be(client: httpx.AsyncClient
     assert goals["revenue"]["pace"] == "behind" and abs(goals["revenue"]["expected"] - 50_000) < 1_000
     assert abs(goals["revenue"]["projected"] - 60_000) < 1_000
     assert (goals["sales"]["pace"], goals["sales"]["progress"]) == ("reached", 100.0)
+
+
+async def test_a_launch_behind_its_goal_is_warned_of_and_one_on_pace_is_not(
+    client: httpx.AsyncClient, make_tenant: TenantMaker, installation: Runtime
+) -> None:
+    tenant = await make_tenant()
+    past = History(tenant)
+    for number in range(12):
+        await past.sale(f"b{number}@example.com", 1_000, NOW - DAY)
+    await past.credit()
+
+    async def warned(launch: Any, **goal: int) -> list[Any]:
+        changed = await client.patch(f"/api/launches/{launch['id']}", json=goal, headers=tenant.headers)
+        assert changed.status_code == 200
+        found = await (await plugin_context(installation, tenant, "launches")).advice()
+        return [advice.recommendation for advice in found if advice.rule == "launches_pace"]
+
+    launch = await made(client, tenant, NOW - 2 * DAY, 4)
+    assert await warned(launch) == []
+    assert await warned(launch, salesGoal=30) == [], "twelve where fifteen were expected is chance"
+    (by_sales,) = await warned(launch, salesGoal=100)
+    assert "12 sales so far" in by_sales.body and by_sales.evidence["expectedSales"] == 50
+    (by_revenue,) = await warned(launch, salesGoal=None, revenueGoalMinor=100_000)  # type: ignore[arg-type]
+    assert by_revenue.evidence["projected"] in range(23_900, 24_100)
+
+
+def test_being_behind_by_chance_is_told_from_being_behind() -> None:
+    assert below_by_chance(12, 15) > 0.5 > below_by_chance(5, 15)
+    assert below_by_chance(0, 10) < 1e-4
+    assert below_by_chance(20, 15) == 1.0
 
 
 def days_of(counts: list[int]) -> list[DayOfSales]:
