@@ -276,6 +276,48 @@ async def test_four_pushes_of_one_sale_end_in_one_state_in_whatever_order_they_c
     assert await books(tenant) == ledger(kajabi)
 
 
+async def make_due(tenant: ActingTenant) -> None:
+    """Let waiting work be due, as time would."""
+    async with tenant.transaction() as conn:
+        await conn.execute("update outbox set run_at = now() where tenant_id = $1 and status = 'pending'", tenant.id)
+        await conn.execute("update connection_meters set paused_until = null where tenant_id = $1", tenant.id)
+
+
+async def test_a_sync_through_all_trouble_ends_with_books_that_agree(
+    client: httpx.AsyncClient, tenant: ActingTenant, kajabi: FakeKajabi, run_jobs: RunJobs
+) -> None:
+    for number in range(9):
+        sale = kajabi.sell(f"buyer{number}@example.com", at=NOW - timedelta(days=number), bumps=[("Workbook", 900)])
+    kajabi.refund(sale, 400)
+    kajabi.pending.clear()
+    kajabi.quirks.max_page_size = 2
+    await connect(client, tenant)
+    kajabi.throttle(headers={"Retry-After": "2"})
+    kajabi.throttle()
+    kajabi.fail()
+    kajabi.truncate()
+    kajabi.expire_after(12)
+    seen = []
+    for _ in range(5):
+        await run_jobs()
+        seen.append((await get(client, tenant, "/api/kajabi/sync-status"))["message"])
+        await make_due(tenant)
+    assert seen[0] == "Kajabi asks us to slow down (429). Trying again in 2 s."
+    assert seen[-1] == "9 synced, 0 matched"
+    assert await books(tenant) == ledger(kajabi)
+    assert (await get(client, tenant, "/api/kajabi/reconciliation"))["agrees"] is True
+
+    kajabi.sell("later@example.com")
+    kajabi.client_secret = "rotated"
+    assert (await client.post("/api/kajabi/sync", headers=tenant.headers)).status_code == 202
+    await run_jobs()
+    assert (await get(client, tenant, "/api/kajabi/status"))["state"] == "needs_reauth"
+    await connect(client, tenant, clientSecret="rotated")
+    await run_jobs()
+    assert (await get(client, tenant, "/api/kajabi/status"))["state"] == "ready"
+    assert await books(tenant) == ledger(kajabi)
+
+
 async def test_hooks_move_with_the_address_and_go_with_the_connection_and_no_sale_is_lost_or_doubled(
     client: httpx.AsyncClient, tenant: ActingTenant, kajabi: FakeKajabi, run_jobs: RunJobs
 ) -> None:
