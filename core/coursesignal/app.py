@@ -23,6 +23,7 @@ from coursesignal.analytics.self_reported_routes import ROUTES as SELF_REPORTED
 from coursesignal.auth.access import check_routes, guard, provide_caller, provide_tenant
 from coursesignal.auth.pages import ROUTES as PAGES
 from coursesignal.auth.routes import ROUTES as AUTH
+from coursesignal.commerce.routes import ROUTES as PURCHASES
 from coursesignal.connections.routes import connection_routes
 from coursesignal.identity.routes import ROUTES as PEOPLE
 from coursesignal.jobs.routes import ROUTES as JOBS
@@ -104,7 +105,7 @@ def create_litestar(runtime: Runtime, *, manage_runtime: bool = True) -> Litesta
     """The Litestar application alone; ``manage_runtime`` starts and stops the runtime with it."""
     routes: list[ControllerRouterHandler] = []
     areas = (
-        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, MONEY, GOALS, SELF_REPORTED, PEOPLE,
+        AUTH, PAGES, TENANCY, TRACKING, CHANNEL_RULES, ANALYTICS, INSIGHTS, MONEY, GOALS, SELF_REPORTED, PEOPLE, PURCHASES,
         PRIVACY, JOBS, PLUGINS, HEALTH, METRICS,
     )  # fmt: skip
     for area in areas:

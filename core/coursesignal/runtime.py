@@ -12,6 +12,7 @@ from typing import Self
 from uuid import UUID
 
 from coursesignal.attribution.tasks import handlers as attribution_handlers
+from coursesignal.commerce.tasks import handlers as commerce_handlers
 from coursesignal.connections.tasks import handlers as connection_handlers
 from coursesignal.db.embedded import EmbeddedServer
 from coursesignal.db.engine import Database
@@ -112,6 +113,7 @@ class Runtime:
         return {
             **attribution_handlers(self.registry.models),
             **identity_handlers(),
+            **commerce_handlers(),
             **connection_handlers(self),
             **privacy_handlers(self),
             **goal_handlers(self.database),

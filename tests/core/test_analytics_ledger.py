@@ -263,6 +263,7 @@ async def test_recent_purchases_name_the_source_with_the_most_credit(shop: Shop)
         "purchasedAt": "2026-06-03T13:00:00Z",
         "status": "partially_refunded",
         "matched": True,
+        "match": "email",
     }
 
 

@@ -60,6 +60,14 @@ class Join:
     other: str
 
 
+@dataclass(frozen=True)
+class Correct:
+    """Somebody puts the address of a sale right, if the sale is known by then."""
+
+    number: int
+    email: str
+
+
 @dataclass
 class World:
     """Everything that happened."""
@@ -67,7 +75,8 @@ class World:
     seen: list[Seen] = field(default_factory=list)
     told: list[PlatformEvent] = field(default_factory=list)
     joined: list[Join] = field(default_factory=list)
-    """Written down while it is done."""
+    corrected: dict[str, str] = field(default_factory=dict)
+    """By number of the sale. Both are written down while they are done."""
 
 
 def invent(dice: random.Random) -> World:
@@ -179,7 +188,9 @@ class Oracle:
             p.occurred_at for p in pieces if isinstance(p, Charge) and p.kind not in (*AGAINST, "dispute_reversal")
         )
         contacts = [p.contact for p in pieces if isinstance(p, Charge | PurchaseFacts)]
-        names = [_key(c.email) for c in contacts if c.email] or [c.external_id for c in contacts if c.external_id]
+        number = pieces[0].purchase_keys[0].partition(":")[2]
+        names = [self.world.corrected.get(number), *(_key(c.email) for c in contacts if c.email)]
+        names = [name for name in names if name] or [c.external_id for c in contacts if c.external_id]
         if not names or not names[0]:
             return []
         buyer = self.person(names[0])
@@ -250,6 +261,9 @@ class Installation:
             if isinstance(delivery, Join):
                 if await self._join(delivery):
                     world.joined.append(delivery)
+            elif isinstance(delivery, Correct):
+                if await self._correct(delivery):
+                    world.corrected[str(delivery.number)] = delivery.email.lower()
             elif isinstance(delivery[0], Seen):
                 await self._visit([event for event in delivery if isinstance(event, Seen)])
             else:
@@ -270,6 +284,21 @@ class Installation:
             return False
         path = f"/api/people/{ids[0]}/merge"
         answer = await self.client.post(path, json={"into": ids[1]}, headers=self.tenant.headers)
+        assert answer.status_code == 200, answer.text
+        return True
+
+    async def _correct(self, right: Correct) -> bool:
+        """Whether the sale was known."""
+        async with self.tenant.transaction() as conn:
+            purchase_id = await conn.fetchval(
+                "select purchase_id from charges where tenant_id = $1 and external_id = $2",
+                self.tenant.id,
+                f"t{right.number}",
+            )
+        if purchase_id is None:
+            return False
+        path = f"/api/purchases/{purchase_id}/email"
+        answer = await self.client.put(path, json={"email": right.email}, headers=self.tenant.headers)
         assert answer.status_code == 200, answer.text
         return True
 
@@ -316,15 +345,16 @@ async def installed(client: httpx.AsyncClient, make_tenant: TenantMaker, run_job
     return Installation(client, tenant, connection, run_jobs)
 
 
-Delivery = Sequence[Seen] | Sequence[PlatformEvent] | Join
+Delivery = Sequence[Seen] | Sequence[PlatformEvent] | Join | Correct
 
 
 def deliveries(world: World, dice: random.Random) -> list[Delivery]:
-    """Every fact at least once, some twice, in portions, in any order; and now and then two people joined by hand."""
+    """Every fact at least once, some twice, in portions, in any order; now and then people are joined and addresses put right."""
     by_visitor: dict[str, list[Seen]] = defaultdict(list)
     for event in [*world.seen, *dice.sample(world.seen, k=len(world.seen) // 3)]:
         by_visitor[event.visitor].append(event)
     found: list[Delivery] = [Join(*dice.sample(EMAILS, 2)) for _ in range(2)]
+    found += [Correct(number, _spelt(dice, dice.choice(EMAILS))) for number in dice.sample(range(12), 3)]
     for events in by_visitor.values():
         dice.shuffle(events)
         found += _portions(events, dice)

@@ -16,7 +16,8 @@ from coursesignal.testing.people import access_token, add_person, mailed_token, 
 PASSWORD = "a long enough pass phrase"
 TENANT = {
     "id", "slug", "name", "role", "timeZone", "currency", "lookbackDays", "defaultModel", "halfLifeDays", "firstShare",
-    "lastShare", "wFirstShare", "wOptInShare", "wLastShare", "countAutomation", "agency", "createdAt",
+    "lastShare", "wFirstShare", "wOptInShare", "wLastShare", "countAutomation", "fallbackMatch",
+    "checkoutPages", "emailAliases", "agency", "createdAt",
 }  # fmt: skip
 
 

@@ -108,6 +108,7 @@ VALUES: Mapping[str, Any] = {
     "w_first_share": 0.2,
     "w_opt_in_share": 0.4,
     "w_last_share": 0.25,
+    "checkout_pages": ["*/welcome-aboard*"],
 }
 """One other than the default for every setting that is no switch."""
 

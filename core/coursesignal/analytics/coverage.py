@@ -37,6 +37,7 @@ _COVERAGE = f"""
             when exists (
                 select from credits k where k.tenant_id = $1 and k.purchase_id = a.id and k.model = $5
             ) then '{Reason.CREDITED}'
+            when a.status = 'probable' then '{Reason.MODEL_CREDITS_NONE}'
             when a.status <> 'unmatched' then case
                 when exists (
                     select from visitors v join touches t on t.tenant_id = $1 and t.visitor_id = v.id

@@ -55,8 +55,11 @@ _IDENTIFIERS = """
 _PATH = f"""
     select t.id, t.visitor_id, t.occurred_at, t.source, t.channel, t.medium, t.campaign, t.content, t.term, t.referrer,
            t.landing_url, t.is_direct
-    from visitors v join touches t on t.tenant_id = $1 and t.visitor_id = v.id
-    where v.tenant_id = $1 and v.person_id = $2 and t.occurred_at <= {CLOSES_AT.format(purchased_at="$3::timestamptz")}
+    from (
+        select id from visitors where tenant_id = $1 and person_id = $2
+        union all select visitor_id from probable_visitors where tenant_id = $1 and purchase_id = $5
+    ) v join touches t on t.tenant_id = $1 and t.visitor_id = v.id
+    where t.occurred_at <= {CLOSES_AT.format(purchased_at="$3::timestamptz")}
     order by t.occurred_at desc, t.id desc limit $4"""  # noqa: S608 – of constants
 
 _CREDITS = """
@@ -80,14 +83,13 @@ async def purchase(reading: Reading, purchase_id: UUID, models: Mapping[str, Att
         **line_fields(row),
         net_minor=sum(charge.amount_minor for charge in charges),
         external_keys=tuple(key["key"] for key in await conn.fetch(_KEYS, tenant_id, purchase_id)),
-        match=row["match"],
         gift_recipient=row["gift_recipient"],
         cancelled_at=row["cancelled_at"],
         items=tuple(ItemLine(**item) for item in await conn.fetch(_ITEMS, tenant_id, purchase_id)),
         charges=tuple(charges),
         person=await _person(reading, row["person_id"]),
         lookback_days=reading.lookback_days,
-        path=await _path(reading, row["person_id"], row["purchased_at"]),
+        path=await _path(reading, purchase_id, row["person_id"], row["purchased_at"]),
         claims=await claims.of_purchase(reading, purchase_id),
         credits=await _credits(reading, purchase_id, charges, models),
     )
@@ -101,12 +103,12 @@ async def _person(reading: Reading, person_id: UUID | None) -> PersonLine | None
     return PersonLine(**row, identifiers=tuple(Identifier(**found) for found in identifiers))
 
 
-async def _path(reading: Reading, person_id: UUID | None, purchased_at: datetime) -> tuple[PathTouch, ...]:
-    """The touches of all the buyer's visitors up to the purchase, oldest first."""
-    if person_id is None:
-        return ()
+async def _path(
+    reading: Reading, purchase_id: UUID, person_id: UUID | None, purchased_at: datetime
+) -> tuple[PathTouch, ...]:
+    """The touches of all the buyer's visitors, sure or probable, up to the purchase, oldest first."""
     opens_at = purchased_at - timedelta(days=reading.lookback_days)
-    rows = await reading.fetch(_PATH, reading.tenant.id, person_id, purchased_at, MAX_TOUCHES)
+    rows = await reading.fetch(_PATH, reading.tenant.id, person_id, purchased_at, MAX_TOUCHES, purchase_id)
     return tuple(PathTouch(**row, in_window=row["occurred_at"] >= opens_at) for row in reversed(rows))
 
 

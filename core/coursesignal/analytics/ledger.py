@@ -203,7 +203,6 @@ def _line(line: Any, credits: Sequence[LedgerCredit], row: Row) -> LedgerLine:
         credited_minor=credited,
         unattributed_minor=rest,
         selected_minor=rest if row.unattributed else selected,
-        match=line["match"],
         evidence=evidence(line["match"]),
         credits=tuple(credits),
     )

@@ -76,6 +76,7 @@ def line_fields(row: Any) -> dict[str, Any]:
         "purchased_at": row["purchased_at"],
         "status": _status(row),
         "matched": row["match"] != "unmatched",
+        "match": row["match"],
     }
 
 

@@ -12,6 +12,7 @@ from coursesignal.plugin import Touch
 
 MATCHES: Mapping[str, str] = {
     "email": "The buyer gave this e-mail address on your website.",
+    "probable": "Nobody gave this e-mail address on your website, but one browser was at the checkout when this was bought.",
     "unmatched": "Nobody who gave this e-mail address was seen on your website.",
 }
 """What each ``match`` of a purchase means."""

@@ -49,7 +49,6 @@ class LedgerLine(PurchaseLine, frozen=True, kw_only=True):
     unattributed_minor: int
     selected_minor: int
     """What counts in the row that was asked for: all that is credited when none was."""
-    match: str
     evidence: str
     """What ties the purchase to the visits, in words."""
     credits: tuple[LedgerCredit, ...]

@@ -1,5 +1,7 @@
 """Journeys: the touches of all of a buyer's visitors before the purchase, within the tenant's lookback window.
 
+A purchase that nobody gave an address for has the visitors that are probably its buyer's (:mod:`coursesignal.commerce.fallback`).
+
 Platforms tell a purchase's time in whole seconds, browsers a visit's in milliseconds: a purchase at a whole second happened some
 time in it, so a visit in the same second was before it.
 """
@@ -31,8 +33,12 @@ PATHS = f"""
            x.is_direct, x.is_paid, x.is_opt_in
     from wanted w
     left join lateral (
-        select x.* from visitors v join touches x on x.tenant_id = $1 and x.visitor_id = v.id
-        where v.tenant_id = $1 and v.person_id = w.person_id and x.occurred_at between w.opens_at and w.closes_at
+        select x.* from (
+            select v.id from visitors v where v.tenant_id = $1 and v.person_id = w.person_id
+            union all
+            select b.visitor_id from probable_visitors b where b.tenant_id = $1 and b.purchase_id = w.id
+        ) v join touches x on x.tenant_id = $1 and x.visitor_id = v.id
+        where x.occurred_at between w.opens_at and w.closes_at
         offset 0
     ) x on true
     order by w.id, x.occurred_at, x.id

@@ -15,7 +15,8 @@ from uuid import UUID
 import asyncpg
 
 from coursesignal.attribution.service import announce, credit_again
-from coursesignal.db.locks import lock_lane, share_ledger
+from coursesignal.commerce.matching import match
+from coursesignal.db.locks import lock_lane, lock_ledger, share_ledger
 from coursesignal.jobs.tasks import TaskRun
 from coursesignal.plugin import AttributionModel
 
@@ -43,6 +44,7 @@ _IS_OLD = """
 _PAGE = """
     select id from purchases
     where tenant_id = $1 and id > $2 and get_byte(uuid_send(id), 15) % $3 = $4 order by id limit $5"""
+_UNKNOWN = "select id from purchases where tenant_id = $1 and id > $2 and match <> 'email' order by id limit $3"
 _PROGRESS = (
     "update recredit_runs set processed = processed + $3, changed = changed + $4 where tenant_id = $1 and id = $2"
 )
@@ -65,6 +67,8 @@ class Recompute:
         async with self.run.step() as conn:
             await conn.execute(_FORGET, self._tenant_id, KEPT_DAYS)
             await conn.execute(_START, self._tenant_id, self.run.task.id, self.run.task.payload.get("models"))
+        if self.run.task.payload.get("match"):
+            await self._match()
         try:
             async with asyncio.TaskGroup() as lanes:
                 for number in range(LANES):
@@ -74,6 +78,16 @@ class Recompute:
         async with self.run.effects() as conn:
             status = "superseded" if self.superseded else "completed"
             await conn.execute(_FINISH, self._tenant_id, self.run.task.id, status)
+
+    async def _match(self) -> None:
+        """Look again whose the purchases are that nobody gave an address for."""
+        after: UUID | None = UUID(int=0)
+        while after is not None:
+            async with self.run.step() as conn:
+                await lock_ledger(conn, self._tenant_id)
+                ids = [row["id"] for row in await conn.fetch(_UNKNOWN, self._tenant_id, after, BATCH)]
+                await match(conn, self._tenant_id, ids)
+            after = ids[-1] if len(ids) == BATCH else None
 
     async def _lane(self, number: int) -> None:
         """The purchases whose id falls into this lane: no two lanes ever write the same credit."""

@@ -11,6 +11,7 @@ from coursesignal.attribution.recompute import Recompute
 from coursesignal.attribution.service import credit, purchases_of
 from coursesignal.commerce.matching import match
 from coursesignal.db.locks import lock_ledger
+from coursesignal.identity.checkouts import MATCH
 from coursesignal.jobs.outbox import enqueue
 from coursesignal.jobs.tasks import Handler, TaskRun
 from coursesignal.plugin import AttributionModel
@@ -23,6 +24,7 @@ def handlers(models: Models) -> dict[str, Handler]:
     return {
         "core.attribute_people": partial(_attribute_people, models),
         "core.attribute_purchases": partial(_attribute_purchases, models),
+        MATCH: partial(_match_purchases, models),
         "core.recredit": partial(_recredit, models),
         "core.learn": partial(_learn, models),
     }
@@ -40,6 +42,14 @@ async def _attribute_people(models: Models, run: TaskRun) -> None:
 async def _attribute_purchases(models: Models, run: TaskRun) -> None:
     purchases = [UUID(value) for value in run.task.payload["purchaseIds"]]
     async with run.effects() as conn:
+        await credit(conn, run.task.tenant_id, purchases, models)
+
+
+async def _match_purchases(models: Models, run: TaskRun) -> None:
+    purchases = [UUID(value) for value in run.task.payload["purchaseIds"]]
+    async with run.effects() as conn:
+        await lock_ledger(conn, run.task.tenant_id)
+        await match(conn, run.task.tenant_id, purchases)
         await credit(conn, run.task.tenant_id, purchases, models)
 
 

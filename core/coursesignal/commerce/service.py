@@ -25,8 +25,11 @@ from coursesignal.events import Event, PurchaseRecorded, PurchaseRefunded
 from coursesignal.groups import Groups
 from coursesignal.identity.browsers import CHECKOUT
 from coursesignal.identity.service import Identified, Sighting, find_people, identify_visitors
-from coursesignal.jobs.outbox import publish_all
+from coursesignal.jobs.outbox import enqueue, publish_all
 from coursesignal.plugin import Charge, Contact, PlatformEvent, RefundTotal
+
+CORRECTED = "put right by hand"
+"""The evidence for an address that somebody gave for a purchase in place of the platform's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,16 @@ async def record(
     await booking.tie_visitors(folded)
     await booking.announce(folded, new)
     return Recorded(ids, len(events), await match(conn, tenant_id, ids))
+
+
+async def refold(conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Sequence[UUID]) -> None:
+    """Read again what was said of these purchases, and whose they are; their credits are brought up to date by a task."""
+    await lock_ledger(conn, tenant_id)
+    for (connection_id, platform), ids in (await store.by_connection(conn, tenant_id, purchase_ids)).items():
+        await _Booking(conn, tenant_id, connection_id, platform).fold(ids)
+    await match(conn, tenant_id, purchase_ids)
+    payload = {"purchaseIds": [str(one) for one in purchase_ids]}
+    await enqueue(conn, tenant_id, "core.attribute_purchases", payload)
 
 
 def keys_of(event: PlatformEvent) -> Sequence[str]:
@@ -148,7 +161,7 @@ class _Booking:
         said = await store.facts_of(self.conn, self.tenant_id, ids)
         money = await store.money_of(self.conn, self.tenant_id, ids)
         folded = {of: fold(said[of], money.get(of, {}).values()) for of in ids}
-        buyers = await self._buyers(said)
+        buyers = {**await self._buyers(said), **await self._corrected(ids)}
         await store.keep_purchases(
             self.conn, self.tenant_id, [(of, purchase, buyers.get(of)) for of, purchase in folded.items()]
         )
@@ -166,6 +179,13 @@ class _Booking:
                 if person is not None and getattr(one.contact, field):
                     buyers.setdefault(of, person)
         return buyers
+
+    async def _corrected(self, ids: Sequence[UUID]) -> Mapping[UUID, UUID | None]:
+        """Who made those purchases of which somebody put the address right."""
+        corrected = await store.corrected(self.conn, self.tenant_id, ids)
+        sightings = [Sighting(one.email, None, None, CORRECTED, one.at) for one in corrected]
+        people = await find_people(self.conn, self.tenant_id, sightings)
+        return {one.purchase_id: person for one, person in zip(corrected, people, strict=True) if person is not None}
 
     async def tie_visitors(self, folded: Mapping[UUID, tuple[Folded, int]]) -> None:
         """Give visitors that platforms took along to checkout to the buyer, if we saw them and they never gave an address.

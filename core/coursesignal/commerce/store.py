@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -24,7 +26,7 @@ _KEEP_CHARGE = f"""
 # What was sold to somebody erased stays with the number that stands in for them: nothing else says whose journey it was.
 _KEEP_PURCHASE = """
     update purchases set currency = $3, purchased_at = $4, charged_minor = $5, refunded_minor = $6, paid_charges = $7,
-        product = $8, email = $9, hints = $10, cancelled_at = $11, gift_recipient = $12,
+        product = $8, email = coalesce(corrected_email, $9), hints = $10, cancelled_at = $11, gift_recipient = $12,
         plan_payments = $14, plan_total_minor = $15, plan_next_due_at = $16, plan_failed_at = $17,
         person_id = coalesce($13, (
             select e.id from people e where e.tenant_id = $1 and e.id = purchases.person_id and e.erased_at is not null
@@ -190,6 +192,39 @@ async def keep_purchases(
             for item in folded.items
         ],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """The address that somebody gave for a purchase; ``at`` is when it was made."""
+
+    purchase_id: UUID
+    email: str
+    at: datetime
+
+
+async def corrected(conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Collection[UUID]) -> Sequence[Corrected]:
+    """The addresses that were put right among these purchases."""
+    rows = await conn.fetch(
+        "select id, corrected_email, purchased_at from purchases "
+        "where tenant_id = $1 and id = any($2) and corrected_email is not null order by purchased_at, id",
+        tenant_id, list(purchase_ids),
+    )  # fmt: skip
+    return [Corrected(*row) for row in rows]
+
+
+async def by_connection(
+    conn: asyncpg.Connection, tenant_id: UUID, purchase_ids: Collection[UUID]
+) -> Mapping[tuple[UUID, str], Sequence[UUID]]:
+    """The purchases that there are, by the connection and platform they came by."""
+    rows = await conn.fetch(
+        "select id, connection_id, platform from purchases where tenant_id = $1 and id = any($2) order by id",
+        tenant_id, list(purchase_ids),
+    )  # fmt: skip
+    found: defaultdict[tuple[UUID, str], list[UUID]] = defaultdict(list)
+    for row in rows:
+        found[row["connection_id"], row["platform"]].append(row["id"])
+    return found
 
 
 async def seen_visitors(conn: asyncpg.Connection, tenant_id: UUID, visitor_ids: Collection[UUID]) -> Collection[UUID]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import combinations
 from uuid import UUID
 
 import asyncpg
@@ -42,6 +43,10 @@ async def follow(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner:
 
 
 def as_one(sighting: Sighting, holders: Mapping[Identifier, UUID], apart: Pairs) -> Sighting:
-    """The sighting without its contact id when that belongs to somebody kept apart from the holder of its address."""
-    held = {holders[one] for one in sighting.identifiers if one in holders}
-    return replace(sighting, contact_id=None) if held in apart else sighting
+    """The sighting without its contact id, and without its mailbox, when people kept apart would become one by it."""
+    for less in ({}, {"contact_id": None}, {"with_mailbox": False}, {"contact_id": None, "with_mailbox": False}):
+        left = replace(sighting, **less)
+        held = sorted({holders[one] for one in left.identifiers if one in holders})
+        if not any(frozenset(pair) in apart for pair in combinations(held, 2)):
+            break
+    return left

@@ -49,8 +49,10 @@ async def merge(conn: asyncpg.Connection, tenant_id: UUID, caller: Caller, loser
     return merge_id
 
 
-async def undo(conn: asyncpg.Connection, tenant_id: UUID, caller: Caller, merge_id: UUID) -> None:
-    """Take apart what a merge joined, and keep it so; what came since goes to whom its address or contact names.
+async def undo(
+    conn: asyncpg.Connection, tenant_id: UUID, caller: Caller, merge_id: UUID, *, for_good: bool = True
+) -> None:
+    """Take apart what a merge joined, and keep it so ``for_good``; what came since goes to whom its address or contact names.
 
     Raises NotFound, and Conflict for one that was undone or that a later merge builds on.
     """
@@ -68,7 +70,8 @@ async def undo(conn: asyncpg.Connection, tenant_id: UUID, caller: Caller, merge_
         await conn.execute(_TAKE_BACK.format(table=table), tenant_id, person, other, row["moved"].get(table, []))
     await _take_back_later(conn, tenant_id, person, other)
     await _rename(conn, tenant_id, other)
-    await apart.keep(conn, tenant_id, person, other)
+    if for_good:
+        await apart.keep(conn, tenant_id, person, other)
     await credit_again(conn, tenant_id, [person, other])
     detail = {"from": str(person), "into": str(other), "merge": str(merge_id)}
     await audit.record(conn, tenant_id, caller, "people.unmerged", str(other), detail)

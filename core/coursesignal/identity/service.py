@@ -8,6 +8,7 @@ The rules, which give the same people in whatever order things become known:
   (a library computer, a shared laptop) makes its own person, takes no visitor over, and finds none of the first one's touches.
 * A browser that a signed link took to another domain, where it was known by another id, has two ids: one under which nobody was
   identified belongs to whoever was first identified under the other.
+* Where the tenant wants it, addresses that differ by a plus tag, or at Gmail by dots, are one person's too.
 * Nothing but an equal identifier joins anything: not the address of the network, not the browser.
 """
 
@@ -24,7 +25,7 @@ from coursesignal.auth.callers import Caller
 from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import PeopleMerged, VisitorIdentified
-from coursesignal.identity import apart, store, tombstones
+from coursesignal.identity import aliases, apart, store, tombstones
 from coursesignal.identity.browsers import CARRIED, SECOND_HAND, ids_of_browsers
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
@@ -68,14 +69,20 @@ async def find_people(
 
     Somebody whose data was erased is nobody. Waits until no other transaction decides who is who in this tenant.
     """
-    sightings = await tombstones.without_erased(conn, tenant_id, sightings)
-    identifiers = {identifier for sighting in sightings for identifier in sighting.identifiers}
-    if not identifiers:
+    sightings = await tombstones.without_erased(conn, tenant_id, await aliases.regarded(conn, tenant_id, sightings))
+    if not any(sighting.identifiers for sighting in sightings):
         return [None] * len(sightings)
     await lock_ledger(conn, tenant_id)
+    if any(one.with_mailbox for one in sightings):  # each address is somebody first, so that joining them can be undone
+        await _find(conn, tenant_id, [replace(one, with_mailbox=False) for one in sightings])
+    return await _find(conn, tenant_id, sightings)
+
+
+async def _find(conn: asyncpg.Connection, tenant_id: UUID, sightings: Sequence[Sighting]) -> Sequence[UUID | None]:
     kept_apart = await apart.pairs(conn, tenant_id)
     if not kept_apart:
         return await _people_of(conn, tenant_id, sightings)
+    identifiers = {identifier for sighting in sightings for identifier in sighting.identifiers}
     found = await store.holders(conn, tenant_id, identifiers)
     people: list[UUID | None] = []
     for (
@@ -91,7 +98,7 @@ async def _people_of(conn: asyncpg.Connection, tenant_id: UUID, sightings: Seque
     people = people_in(sightings, found)
     await store.keep(conn, tenant_id, people)
     for person in people:
-        for loser in person.absorbed:
+        for loser, reason in person.absorbed.items():
             await announce_merge(conn, tenant_id, loser, person.id)
             await audit.record(
                 conn,
@@ -99,7 +106,7 @@ async def _people_of(conn: asyncpg.Connection, tenant_id: UUID, sightings: Seque
                 Caller(),
                 "people.merged",
                 str(person.id),
-                {"from": str(loser), "reason": store.NAMED_TOGETHER},
+                {"from": str(loser), "reason": reason},
             )
     of = {identifier: person.id for person in people for identifier in person.identifiers}
     return [next((of[identifier] for identifier in sighting.identifiers), None) for sighting in sightings]

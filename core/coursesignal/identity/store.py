@@ -13,7 +13,6 @@ from coursesignal.identity import apart
 from coursesignal.identity.browsers import CARRIED, CHECKOUT, SECOND_HAND
 from coursesignal.identity.sightings import Identified, Identifier, Person
 
-NAMED_TOGETHER = "an e-mail address and a platform's contact named together"
 _HOLDERS = """
     select i.kind, i.value_key, i.person_id from person_identifiers i
     join unnest($2::text[], $3::text[]) as w (kind, value_key) using (kind, value_key) where i.tenant_id = $1"""
@@ -68,8 +67,8 @@ async def keep(conn: asyncpg.Connection, tenant_id: UUID, people: Sequence[Perso
     """Store what was seen of ``people``, and move to each all that belonged to those it absorbed."""
     await conn.executemany(_KEEP_PERSON, [_person_row(tenant_id, person) for person in people])
     for person in people:
-        for loser in person.absorbed:
-            await move(conn, tenant_id, loser, person.id, NAMED_TOGETHER)
+        for loser, reason in person.absorbed.items():
+            await move(conn, tenant_id, loser, person.id, reason)
     await conn.executemany(
         _KEEP_IDENTIFIER,
         [

@@ -105,7 +105,8 @@ class Forgetting:
         hints = sale["hints"]
         assert isinstance(hints, dict)
         await self.conn.execute(
-            "update purchases set email = $3, hints = $4, gift_recipient = $5 where tenant_id = $1 and id = $2",
+            "update purchases set email = $3, corrected_email = null, hints = $4, gift_recipient = $5 "
+            "where tenant_id = $1 and id = $2",
             self.tenant_id, sale["id"], None if bought else sale["email"], impersonal(hints) if bought else hints,
             None if given else sale["gift_recipient"],
         )  # fmt: skip

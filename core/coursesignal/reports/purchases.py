@@ -26,6 +26,8 @@ class PurchaseLine(Report, frozen=True, kw_only=True):
     purchased_at: datetime
     status: PurchaseStatus
     matched: bool
+    match: str = "unmatched"
+    """How the buyer was found: "email" surely, "probable" by the browser that was at the checkout, "unmatched" not at all."""
 
 
 class RecentPurchases(Report, frozen=True, kw_only=True, omit_defaults=True):
@@ -133,8 +135,6 @@ class PurchaseDetail(PurchaseLine, frozen=True, kw_only=True):
 
     net_minor: int
     external_keys: tuple[str, ...]
-    match: str
-    """How the buyer was found; "unmatched" when not."""
     gift_recipient: str | None
     cancelled_at: datetime | None
     items: tuple[ItemLine, ...]

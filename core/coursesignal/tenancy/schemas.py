@@ -15,6 +15,10 @@ Text = Annotated[str, Meta(max_length=200)]
 Days = Annotated[int, Meta(ge=1, le=36_500, description="1 to 3650, or 36500 for a lifetime.")]
 HalfLife = Annotated[float, Meta(ge=0.04, le=365, description="Of the time-decay model, in days.")]
 Share = Annotated[float, Meta(ge=0, le=1, description="Of the position-based model; with a w of the W-shaped one.")]
+CheckoutPages = Annotated[
+    list[Text],
+    Meta(max_length=20, description="Patterns with * for host and path; none: those that come with CourseSignal."),
+]
 RoleName = Annotated[Role, Meta(description="owner, admin, member or viewer")]
 
 
@@ -70,6 +74,9 @@ class TenantChange(Body, frozen=True, kw_only=True):
     w_opt_in_share: Share | None = None
     w_last_share: Share | None = None
     count_automation: bool | None = None
+    fallback_match: bool | None = None
+    checkout_pages: CheckoutPages | None = None
+    email_aliases: bool | None = None
 
 
 class TenantOut(TenantLine, frozen=True, kw_only=True):
@@ -86,6 +93,9 @@ class TenantOut(TenantLine, frozen=True, kw_only=True):
     w_opt_in_share: float
     w_last_share: float
     count_automation: bool
+    fallback_match: bool
+    checkout_pages: list[str]
+    email_aliases: bool
     agency: str | None
     created_at: datetime
 

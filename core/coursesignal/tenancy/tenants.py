@@ -37,16 +37,23 @@ POSITION_BASED, W_SHAPED = ("position_based",), ("w_shaped",)
 CREDITED_BY: Mapping[str, Sequence[str] | None] = {
     "lookback_days": None, "half_life_days": ("time_decay",),
     "first_share": POSITION_BASED, "last_share": POSITION_BASED,
+    "fallback_match": None, "checkout_pages": None,
     "w_first_share": W_SHAPED, "w_opt_in_share": W_SHAPED, "w_last_share": W_SHAPED,
 }  # fmt: skip
 """What models credit by, with the models that do; None: all of them."""
+MATCHED_BY = frozenset({"fallback_match", "checkout_pages"})
+"""What decides whose a purchase is, before any model credits it."""
 MAX_LOOKBACK_DAYS, LIFETIME_DAYS = 3650, 36_500
+EMAIL_ALIASES = "core.email_aliases"
+"""The job that brings people in line after that setting changed."""
+MIN_PAGE = 3
+"""Characters of a checkout page's address: less would take every page for one."""
 SHARES = (("first_share", "last_share"), ("w_first_share", "w_opt_in_share", "w_last_share"))
 """Of one model each: together at most 1."""
 SELECT = """
     select t.id, t.slug, t.name, t.time_zone, t.currency, t.lookback_days, t.default_model, t.half_life_days,
         t.first_share, t.last_share, t.w_first_share, t.w_opt_in_share, t.w_last_share,
-        t.count_automation, t.created_at, a.slug as agency
+        t.count_automation, t.fallback_match, t.checkout_pages, t.email_aliases, t.created_at, a.slug as agency
     from tenants t left join agencies a on a.id = t.agency_id
 """
 """What a TenantOut holds, but for the reader's role."""
@@ -147,6 +154,8 @@ async def change(
     await _update(conn, tenant_id, changes)
     if credited_by := [name for name in CREDITED_BY if name in changes and changes[name] != before[name]]:
         await enqueue(conn, tenant_id, "core.recredit", models_concerned(credited_by))
+    if changes.get("email_aliases", before["email_aliases"]) != before["email_aliases"]:
+        await enqueue(conn, tenant_id, EMAIL_ALIASES, {})
     if (
         "time_zone" in changes and changes["time_zone"] != before["time_zone"]
     ):  # other days than those that were counted
@@ -177,6 +186,9 @@ def _check_change(wanted: TenantChange, models: Collection[str]) -> None:
     if wanted.lookback_days is not None and MAX_LOOKBACK_DAYS < wanted.lookback_days < LIFETIME_DAYS:
         text = f"Give 1 to {MAX_LOOKBACK_DAYS} days, or {LIFETIME_DAYS} for a lifetime."
         errors.append(FieldError("lookbackDays", text))
+    if any(len(page.replace("*", "")) < MIN_PAGE or "\0" in page for page in wanted.checkout_pages or ()):
+        text = f"Write at least {MIN_PAGE} characters of each page's address, such as */thank-you*."
+        errors.append(FieldError("checkoutPages", text))
     if errors:
         raise Invalid(errors=errors)
 
@@ -184,6 +196,8 @@ def _check_change(wanted: TenantChange, models: Collection[str]) -> None:
 def models_concerned(settings: Collection[str]) -> Mapping[str, Any]:
     """What a recompute is told after these settings changed: the models that it is about, nothing when it is about all."""
     found = [CREDITED_BY[name] for name in settings]
+    if MATCHED_BY.intersection(settings):
+        return {"match": True}
     return {} if None in found else {"models": sorted({slug for models in found for slug in models or ()})}
 
 

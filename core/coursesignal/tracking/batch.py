@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Event:
     country: str = ""
     hosted: bool = False
     """Its address belongs to a hosting company."""
+    ip_hash: bytes | None = None
     session_id: UUID | None = None
     origin: Origin | None = None
 
@@ -57,6 +59,13 @@ class Event:
         if self.origin is None:
             self.origin = _origin_of(self.url, self.referrer, exclusions)
         return self.origin
+
+    @property
+    def fingerprint(self) -> bytes | None:
+        """The same for the same make of browser at the same address; None where the address was not taken."""
+        if self.ip_hash is None:
+            return None
+        return hashlib.blake2b(self.user_agent.encode(), key=self.ip_hash, digest_size=8).digest()
 
     def read_device(self) -> Device:
         """What it was made with; automation that counts is marked as such."""
@@ -85,6 +94,7 @@ class Session:
     browser: str = ""
     system: str = ""
     country: str = ""
+    fingerprint: bytes | None = None
     last_key: tuple[str, ...] | None = None
 
 
@@ -127,6 +137,8 @@ class Batch:
     time_zone: str = "UTC"
     count_automation: bool = True
     has_goals: bool = False
+    fallback_match: bool = False
+    checkout_pages: tuple[str, ...] = ()
     exclusions: Mapping[UUID, Exclusions] = field(default_factory=dict[UUID, Exclusions])
     """By site: referrers that bring nobody."""
     drops: Counter[tuple[date, UUID, str]] = field(default_factory=Counter[tuple[date, UUID, str]])

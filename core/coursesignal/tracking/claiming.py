@@ -29,7 +29,7 @@ returning b.event_ids, b.first_at, b.last_at, b.drops, b.received_at
 """
 _LOAD = """
 select event_id, occurred_at, received_at, site_id, visitor_id, type, coalesce(url, ''), coalesce(referrer, ''), email,
-    coalesce(user_agent, ''), coalesce(country, ''), coalesce(hosted, false)
+    coalesce(user_agent, ''), coalesce(country, ''), coalesce(hosted, false), ip_hash
 from events
 where tenant_id = $1 and event_id = any($2) and occurred_at between $3 and $4 and processed_at is null
 """
@@ -40,6 +40,7 @@ where tenant_id = $1 and event_id = any($2) and occurred_at between $3 and $4 an
 _TAKE_TURN = f"select pg_try_advisory_xact_lock({TRACKING_KEY}) as mine, set_config('synchronous_commit', 'off', true)"
 _SETTINGS = """
 select t.time_zone, t.count_automation, exists (select from goals g where g.tenant_id = t.id) as has_goals,
+    t.fallback_match, t.checkout_pages,
     s.id as site_id, s.allowed_hosts || s.linked_hosts as own_hosts
 from tenants t left join sites s on s.tenant_id = t.id
 where t.id = $1
@@ -65,10 +66,11 @@ async def claim(conn: Connection, batch: Batch) -> None:
 
 
 async def _read_settings(conn: Connection, batch: Batch) -> None:
-    """What the tenant decides: its zone, whether automation counts, its goals, its own channel rules, and which referrers bring
-    nobody."""
+    """What the tenant decides: its zone, whether automation counts, its goals and checkout pages, its own channel rules, and
+    which referrers bring nobody."""
     rows = await conn.fetch(_SETTINGS, batch.tenant_id)
-    batch.time_zone, batch.count_automation, batch.has_goals = rows[0][:3]
+    batch.time_zone, batch.count_automation, batch.has_goals, batch.fallback_match = rows[0][:4]
+    batch.checkout_pages = tuple(rows[0]["checkout_pages"])
     own = await rules_in_force(conn, batch.tenant_id)
     batch.rules = (*own.channel_rules, *batch.rules)
     batch.exclusions = {

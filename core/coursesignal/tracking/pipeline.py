@@ -13,6 +13,7 @@ from uuid import UUID
 from coursesignal.db.engine import Database
 from coursesignal.plugin import ChannelRule
 from coursesignal.tracking.batch import Batch, Connection
+from coursesignal.tracking.checkouts import look_for_buyers
 from coursesignal.tracking.claiming import (
     claim,
     load_events,
@@ -63,6 +64,7 @@ STEPS: tuple[Step, ...] = (
     identify,
     count_drops,
     announce,
+    look_for_buyers,
 )
 """What happens to a claimed batch."""
 

@@ -37,7 +37,7 @@ def open_session(event: Event, session_id: UUID) -> Session:
     """An empty session that starts with ``event``."""
     session = Session(session_id, event.visitor_id, event.site_id, event.occurred_at, event.occurred_at, event.url)
     session.device, session.browser, session.system = event.read_device()
-    session.country = event.country
+    session.country, session.fingerprint = event.country, event.fingerprint
     return session
 
 

@@ -26,7 +26,7 @@ returning id, person_id
 # no rows, take any index that starts with the tenant, and read all its rows for each visitor.
 _NEAR_SESSIONS = """
 select s.id, s.visitor_id, s.site_id, s.started_at, s.ended_at, coalesce(s.landing_url, '') as landing_url, s.pageviews, s.events,
-    s.device, s.browser, s.system, s.country,
+    s.device, s.browser, s.system, s.country, s.fingerprint,
     (select array[t.source, t.medium, t.campaign, t.content, t.term] from touches t
      where t.tenant_id = s.tenant_id and t.session_id = s.id order by t.occurred_at desc, t.id desc limit 1) as last_key
 from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], array_fill($1::uuid, array[cardinality($2)]))
@@ -42,7 +42,7 @@ order by s.started_at, s.id
 _EVENTS_OF = """
 select e.event_id, e.occurred_at, e.received_at, e.site_id, e.visitor_id, e.type, coalesce(e.url, ''),
     coalesce(e.referrer, ''), e.email, coalesce(e.user_agent, ''), coalesce(e.country, ''), coalesce(e.hosted, false),
-    e.session_id
+    e.ip_hash, e.session_id
 from unnest($2::uuid[], $3::timestamptz[], $4::timestamptz[], array_fill($1::uuid, array[cardinality($2)]))
     as span (visitor_id, low, high, tenant_id)
 cross join lateral (
@@ -54,14 +54,15 @@ where e.verdict = 'ok'
 """
 _UPSERT_SESSIONS = """
 insert into sessions (tenant_id, id, visitor_id, site_id, started_at, ended_at, landing_url, pageviews, events,
-    device, browser, system, country)
+    device, browser, system, country, fingerprint)
 select $1, * from unnest(
     $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::int[], $9::int[],
-    $10::text[], $11::text[], $12::text[], $13::text[])
+    $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[])
 on conflict (tenant_id, id) do update set
     site_id = excluded.site_id, started_at = excluded.started_at, ended_at = excluded.ended_at,
     landing_url = excluded.landing_url, pageviews = excluded.pageviews, events = excluded.events,
-    device = excluded.device, browser = excluded.browser, system = excluded.system, country = excluded.country
+    device = excluded.device, browser = excluded.browser, system = excluded.system, country = excluded.country,
+    fingerprint = excluded.fingerprint
 """
 # A touch is known by its event's id, so ties in time are ordered the same way everywhere. One that stays keeps its channel.
 _UPSERT_TOUCHES = """
@@ -122,6 +123,7 @@ async def store_sessions(conn: Connection, batch: Batch) -> None:
         [session.browser for session in sessions],
         [session.system for session in sessions],
         [session.country for session in sessions],
+        [session.fingerprint for session in sessions],
     )
 
 
