@@ -34,7 +34,8 @@ _SECTIONS = {
     "click_id_name, click_id, referrer, landing_url from touches where tenant_id = $1 and visitor_id = any($3) "
     "order by occurred_at",
     "purchases": "select id, platform, purchased_at, currency, charged_minor, refunded_minor, product, email, "
-    "corrected_email, gift_recipient, hints, cancelled_at from purchases where tenant_id = $1 and id = any($4) order by purchased_at",
+    "corrected_email, gift_recipient, hints, cancelled_at from purchases where tenant_id = $1 and id = any($4) "
+    "order by purchased_at",
     "items": "select purchase_id, external_id, title, quantity, amount_minor from purchase_items "
     "where tenant_id = $1 and purchase_id = any($4) order by purchase_id, external_id",
     "charges": "select purchase_id, external_id, kind, amount_minor, currency, occurred_at from charges "
