@@ -118,6 +118,7 @@ class FakePlatform(abc.ABC):
         self._first = 0
         self._movements: list[Movement] = []
         self._buyers: dict[str, Buyer] = {}
+        self._buyers_by_id: dict[int, Buyer] = {}
         self._products: dict[tuple[str, bool], Product] = {}
         self._routes = [(method, re.compile(pattern), handler) for method, pattern, handler in self.routes()]
         self._server: uvicorn.Server | None = None
@@ -309,7 +310,9 @@ class FakePlatform(abc.ABC):
         """The person of that address; without one, somebody new each time."""
         first = email.split("@", 1)[0].replace(".", " ").title()
         known = email.lower() or f"nameless {len(self._buyers)}"
-        return self._buyers.setdefault(known, Buyer(self._first + 501 + len(self._buyers), email, name or first))
+        buyer = self._buyers.setdefault(known, Buyer(self._first + 501 + len(self._buyers), email, name or first))
+        self._buyers_by_id[buyer.id] = buyer
+        return buyer
 
     def _product(self, title: str, recurring: bool) -> Product:
         return self._products.setdefault(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from coursesignal.testing.platforms.books import FakeSale, Product
+from coursesignal.testing.platforms.books import Buyer, FakeSale, Product
 from coursesignal.testing.platforms.server import Call, FakePlatform, Quirks, Reply, Route, moment, number
 
 SCHOOL_ID = 42
@@ -58,7 +58,7 @@ class FakeTeachable(FakePlatform):
             ("GET", r"/v1/courses", lambda call: self._list(call, "courses", self._courses())),
             ("GET", r"/v1/transactions", self._list_transactions),
             ("GET", r"/v1/users", lambda call: self._list(call, "users", self._users())),
-            ("GET", r"/v1/users/(\d+)", lambda call, key: self._one(self._users(), key)),
+            ("GET", r"/v1/users/(\d+)", self._find_user),
             ("GET", r"/v1/pricing_plans", lambda call: self._list(call, "pricing_plans", self._plans())),
             ("GET", r"/v1/pricing_plans/(\d+)", lambda call, key: self._one(self._plans(), key, "pricing_plan")),
             ("GET", r"/v1/webhooks", lambda call: self._list(call, "webhooks", self._webhooks())),
@@ -90,6 +90,11 @@ class FakeTeachable(FakePlatform):
                 "number_of_pages": pages}  # fmt: skip
         return Reply(200, {name: self._shown(shown), "meta": meta})
 
+    def _find_user(self, call: Call, key: str) -> Reply:
+        """A school has thousands: one is looked up, not searched."""
+        buyer = self._buyers_by_id.get(int(key))
+        return self._one([] if buyer is None else [_user_row(buyer)], key)
+
     def _one(self, rows: Iterable[Row], key: str, name: str | None = None) -> Reply:
         found = [row for row in rows if row["id"] == int(key)]
         if not found:
@@ -114,7 +119,7 @@ class FakeTeachable(FakePlatform):
         return self._list(call, "transactions", rows)
 
     def _users(self) -> list[Row]:
-        return [{"id": b.id, "name": b.name, "email": b.email, "role": "student"} for b in self._buyers.values()]
+        return [_user_row(buyer) for buyer in self._buyers.values()]
 
     def _plans(self) -> list[Row]:
         return [
@@ -231,6 +236,10 @@ class FakeTeachable(FakePlatform):
     def _take(self, kind: str) -> int:
         self._next[kind] += 1
         return self._next[kind]
+
+
+def _user_row(buyer: Buyer) -> Row:
+    return {"id": buyer.id, "name": buyer.name, "email": buyer.email, "role": "student"}
 
 
 def _with_string_ids(value: Any) -> Any:
