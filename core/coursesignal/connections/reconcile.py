@@ -7,7 +7,7 @@ either side since the sync began is left out: the next one compares it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -93,6 +93,17 @@ async def note(conn: asyncpg.Connection, tenant_id: UUID, run_id: UUID, events: 
             )
         ),
     )  # fmt: skip
+
+
+async def told_of(conn: asyncpg.Connection, tenant_id: UUID, run_id: UUID, purchase_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these purchases whose money a run's pages told of so far."""
+    rows = await conn.fetch(
+        "select distinct c.purchase_id from charges c "
+        "join sync_listed l on l.tenant_id = $1 and l.sync_run_id = $2 and l.external_id = c.external_id "
+        "where c.tenant_id = $1 and c.purchase_id = any($3)",
+        tenant_id, run_id, list(purchase_ids),
+    )  # fmt: skip
+    return {row["purchase_id"] for row in rows}
 
 
 async def compare(

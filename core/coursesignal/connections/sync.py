@@ -16,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
+from coursesignal.commerce.service import Recorded
 from coursesignal.connections import progress, reconcile, records, runs, trust
 from coursesignal.connections.house import House
 from coursesignal.connections.intake import apply, checked
@@ -155,16 +156,30 @@ async def _book_page(
         with outbox.held_back(EVENTS_WAIT):
             recorded = await apply(conn, tenant_id, connection.id, connection.platform, events, house.models)
         await trust.confirm(conn, tenant_id, connection.id, events)
+        fresh, fresh_matched = await _fresh(conn, sync, tenant_id, recorded) if counts else (0, 0)
         if sync.kind != "incremental":
             await reconcile.note(conn, tenant_id, sync.id, events)
-        processed = run.processed + (len(set(recorded.purchase_ids)) if counts else 0)
-        matched = run.matched + (recorded.matched if counts else 0)
+        processed, matched = run.processed + fresh, run.matched + fresh_matched
         total = page.total if counts and page.total is not None else run.total
         await conn.execute(
             "update sync_runs set status = 'running', started_at = coalesce(started_at, now()), total = $3, processed = $4, "
             "matched = $5, message = $6, found = found + $7 where tenant_id = $1 and id = $2",
             tenant_id, sync.id, total, processed, matched, progress.running(processed, total), len(new),
         )  # fmt: skip
+
+
+async def _fresh(conn: asyncpg.Connection, sync: SyncRow, tenant_id: UUID, recorded: Recorded) -> tuple[int, int]:
+    """How many of a page's purchases no earlier page of the run told of, and how many of those are tied to visitors."""
+    ids = set(recorded.purchase_ids)
+    before = await reconcile.told_of(conn, tenant_id, sync.id, ids)
+    if not before:
+        return len(ids), recorded.matched
+    fresh = ids - before
+    matched = await conn.fetchval(
+        "select count(*) from purchases where tenant_id = $1 and id = any($2) and match <> 'unmatched'",
+        tenant_id, list(fresh),
+    )  # fmt: skip
+    return len(fresh), matched
 
 
 async def _move_cursor(
