@@ -667,6 +667,13 @@ class Connector(abc.ABC, Generic[SettingsT]):
         """Fetch one page of ``stream``; core stores the cursor and calls again. Raises AuthFailed, Unavailable."""
         raise NotImplementedError
 
+    async def check_webhooks(self, ctx: ConnectionContext[SettingsT]) -> str:
+        """What webhooks that were set up by hand lack, in words for a course creator; "" for nothing that the platform tells.
+
+        Raises AuthFailed, Unavailable.
+        """
+        return ""
+
     async def disconnect(self, ctx: ConnectionContext[SettingsT]) -> None:
         """Undo what connect set up on the other side; best effort."""
         return None

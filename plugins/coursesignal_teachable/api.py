@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -48,6 +48,52 @@ class PricingPlan(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
+class UserPage(msgspec.Struct, frozen=True):
+    """A page of ``/users``."""
+
+    users: list[User]
+    meta: Meta = Meta()
+
+
+class PricingPlanPage(msgspec.Struct, frozen=True):
+    """A page of ``/pricing_plans``."""
+
+    pricing_plans: list[PricingPlan]
+    meta: Meta = Meta()
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """An address that somebody entered in Settings > Webhooks, for one event."""
+
+    id: Key
+    url: str | None = None
+    event_trigger: str | None = None
+    workflow_state: str | None = None
+
+
+class WebhookPage(msgspec.Struct, frozen=True):
+    """A page of ``/webhooks``."""
+
+    webhooks: list[Webhook]
+    meta: Meta = Meta()
+
+
+class WebhookEvent(msgspec.Struct, frozen=True):
+    """A delivery, and how it was answered; null for one that was not."""
+
+    object_id: Key | None = None
+    object_type: str | None = None
+    created_at: datetime | None = None
+    response_http_status: int | None = None
+
+
+class WebhookEventPage(msgspec.Struct, frozen=True):
+    """A page of ``/webhooks/{id}/events``."""
+
+    events: list[WebhookEvent]
+    meta: Meta = Meta()
+
+
 class _Words(msgspec.Struct, frozen=True):
     message: str | list[str] | None = None
     error: str | None = None
@@ -61,11 +107,10 @@ class TeachableApi:
     base_url: str
     api_key: str
 
-    async def transactions(self, params: Mapping[str, str], page: int, per: int) -> TransactionPage:
-        """One page. Raises AuthFailed, Unavailable."""
-        query = {**params, "page": str(page), "per": str(per)}
-        response = await self._get("/v1/transactions", query)
-        return _decoded(response.content, TransactionPage)
+    async def page(self, path: str, shape: type[T], number: int, per: int, **params: str) -> T:
+        """A page of a list. Raises AuthFailed, Unavailable."""
+        response = await self._get(path, {**params, "page": str(number), "per": str(per)})
+        return _decoded(response.content, shape)
 
     async def users(self, keys: Iterable[Key]) -> dict[str, User]:
         """The students that exist, by id. Raises AuthFailed, Unavailable."""
@@ -99,10 +144,19 @@ class TeachableApi:
         raise _failure(response)
 
 
+_MEND = {
+    401: "It was deleted or is not whole: copy it again from Settings > API Keys, and connect with it.",
+    403: "The school's plan may lack the API (Growth and above have it), or the key is not the owner's: connect with another.",
+}
+"""What a creator can do about an answer."""
+
+
 def _failure(response: httpx.Response) -> Exception:
     words = _words(response)
     if response.status_code in (401, 403):
-        return AuthFailed(f"Teachable refuses the key: {words} Connect again with a valid one.")
+        return AuthFailed(f"Teachable refuses the key: {words} {_MEND[response.status_code]}")
+    if response.status_code >= 500:
+        return Unavailable(f"Teachable is down or busy ({response.status_code}).", retry_after=_wait(response))
     return Unavailable(f"Teachable says: {words}", retry_after=_wait(response))
 
 

@@ -58,6 +58,8 @@ class _User(msgspec.Struct, frozen=True):
     email: str | None = None
     name: str | None = None
     src: str | None = None
+    first_touch: Any = None
+    last_touch: Any = None
 
 
 class _Product(msgspec.Struct, frozen=True):
@@ -134,6 +136,13 @@ def _sale_created(body: bytes, at: datetime) -> Sequence[PlatformEvent]:
     return [facts]
 
 
+def _subscription_canceled(body: bytes, at: datetime) -> Sequence[PlatformEvent]:
+    """The sale will not be renewed; what was paid stays paid."""
+    sale = msgspec.json.decode(body, type=_Sale)
+    contact = _contact(sale.user, sale.user_id)
+    return [PurchaseFacts(purchase_keys=(f"sale:{sale.id}",), occurred_at=at, contact=contact, cancelled_at=at)]
+
+
 def _of_sale(told: _Told) -> _Told:
     """``told`` with its sale's id, wherever the body has it."""
     if told.sale_id is None and told.sale is not None and told.sale.id is not None:
@@ -158,7 +167,8 @@ def _items(product: _Product | None) -> tuple[Item, ...]:
 def _hints(sale: _Sale) -> Mapping[str, str]:
     coupon, affiliate = sale.coupon or _Ref(), sale.affiliate or _Ref()
     hints: dict[str, Any] = {"coupon": coupon.code or coupon.id, "affiliate": affiliate.id}
-    hints["source"] = sale.user.src if sale.user else None
+    if sale.user:
+        hints |= {"source": sale.user.src, "first_touch": sale.user.first_touch, "last_touch": sale.user.last_touch}
     return {name: str(value) for name, value in hints.items() if value}
 
 
@@ -166,5 +176,6 @@ READERS: Mapping[str, Callable[[bytes, datetime], Sequence[PlatformEvent]]] = {
     "Transaction.created": _transaction_created,
     "Transaction.refunded": _transaction_refunded,
     "Sale.created": _sale_created,
+    "Sale.subscription_canceled": _subscription_canceled,
 }
 """Of Teachable's 20 events the ones about purchases; Enrollment events say nothing more, a bundle sends several."""

@@ -253,9 +253,9 @@ async def test_a_platform_that_stays_away_ends_the_sync_with_a_reason(
         await run_jobs()
         await make_due(tenant)
     failed = await status(client, tenant)
-    assert (failed["status"], failed["error"]) == ("failed", "Teachable says: Service Unavailable.")
+    assert (failed["status"], failed["error"]) == ("failed", "Teachable is down or busy (503).")
     answer = await client.get("/api/teachable/status", headers=tenant.headers)
-    assert (answer.json()["state"], answer.json()["problem"]) == ("failing", "Teachable says: Service Unavailable.")
+    assert (answer.json()["state"], answer.json()["problem"]) == ("failing", "Teachable is down or busy (503).")
     school.trouble.clear()
     await client.post("/api/teachable/sync", headers=tenant.headers)
     await run_jobs()
@@ -272,7 +272,7 @@ async def test_a_key_that_no_longer_works_asks_to_connect_again(
     await run_jobs()
     failed = await status(client, tenant)
     assert failed["status"] == "failed"
-    assert "Invalid API key" in failed["error"] and "Connect again" in failed["error"]
+    assert "Invalid API key" in failed["error"] and "copy it again" in failed["error"]
     answer = (await client.get("/api/teachable/status", headers=tenant.headers)).json()
     assert (answer["connected"], answer["state"]) == (False, "needs_reauth")
     assert "Invalid API key" in answer["problem"]

@@ -20,8 +20,9 @@ from coursesignal.plugin import (
     Unavailable,
 )
 from coursesignal.testing.platforms import FakeTeachable
-from coursesignal_teachable.connector import PER_PAGE, TeachableConnector
+from coursesignal_teachable.connector import TeachableConnector
 from coursesignal_teachable.settings import TeachableCredentials
+from coursesignal_teachable.streams import PER_PAGE
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SINCE = NOW - timedelta(days=30)
@@ -155,7 +156,28 @@ async def test_a_key_that_was_deleted_asks_to_connect_again(school: FakeTeachabl
 async def test_a_deleted_student_still_has_a_purchase(school: FakeTeachable, ctx: Ctx) -> None:
     school.sell("gone@example.com")
     school._buyers.clear()
+    school._buyers_by_id.clear()
     (charge,) = await pull(ctx)
     assert isinstance(charge, Charge)
     assert charge.contact.email is None
     assert charge.contact.external_id
+
+
+async def test_what_webhooks_failed_to_bring_is_read_again(school: FakeTeachable, ctx: Ctx) -> None:
+    school.webhook_urls.append(ctx.webhook_url)
+    school.sell("delivered@example.com", at=NOW - timedelta(days=2))
+    school.pending.clear()
+    school.sell("lost@example.com", at=NOW - timedelta(days=2))
+    school.lose_webhooks()
+    page = await TeachableConnector().sync_page(as_context(ctx), "missed", None, SINCE)
+    assert [event.contact.email for event in page.events if isinstance(event, Charge)] == ["lost@example.com"]
+    later = await TeachableConnector().sync_page(as_context(ctx), "missed", None, NOW - timedelta(days=1))
+    assert later.events == []
+
+
+async def test_webhooks_of_other_addresses_are_not_asked_about(school: FakeTeachable, ctx: Ctx) -> None:
+    school.webhook_urls.append("https://elsewhere.example.com/hook")
+    school.sell("lost@example.com")
+    school.lose_webhooks()
+    assert (await TeachableConnector().sync_page(as_context(ctx), "missed", None, SINCE)).events == []
+    assert len(school.calls) == 1

@@ -13,11 +13,11 @@ from coursesignal.connections.connect import ask, best_effort
 from coursesignal.connections.context import Place, platform_context, stored_context
 from coursesignal.connections.house import House
 from coursesignal.connections.records import ConnectionRow
-from coursesignal.connections.schemas import LimitsChange
+from coursesignal.connections.schemas import LimitsChange, WebhookCheck
 from coursesignal.connections.states import LIVE
 from coursesignal.connections.vault import WebhookKey, new_webhook_key, open_webhook_key
-from coursesignal.errors import Conflict, NotFound
-from coursesignal.plugin import AuthFailed, Tenant
+from coursesignal.errors import Busy, Conflict, NotFound
+from coursesignal.plugin import AuthFailed, Tenant, Unavailable
 from coursesignal.tenancy import audit
 
 _NEW_KEY = """
@@ -79,6 +79,24 @@ async def _move_hooks(house: House, tenant: Tenant, row: ConnectionRow, key: Web
     plain = open_webhook_key(house.keys.box, tenant.id, row.id, row.sealed_key)
     with best_effort(connector, tenant):
         await connector.disconnect(platform_context(house, tenant, Place(connector, plain, row.memo), old.credentials))
+
+
+async def check_webhooks(house: House, tenant: Tenant, connection_id: UUID) -> WebhookCheck:
+    """Whether webhooks that a person set up come, and what the platform tells of them.
+
+    Raises NotFound, Conflict for one that must be connected again, Busy when the platform does not answer.
+    """
+    row = await _live(house, tenant, connection_id)
+    connector = house.connectors[row.platform]
+    try:
+        lacks = await connector.check_webhooks(stored_context(house, tenant, connector, row))
+    except AuthFailed as error:
+        raise Conflict("Connect again first.", detail=str(error)) from error
+    except Unavailable as error:
+        raise Busy(f"{connector.name} cannot be reached now.", detail=str(error), retry_after_s=30) from error
+    if not lacks and row.last_webhook_at is None:
+        lacks = f"No webhook has come yet. It will with the next sale, or with a test that {connector.name} can send."
+    return WebhookCheck(is_set_up=not lacks, arrived_at=row.last_webhook_at, lacks=lacks)
 
 
 async def set_limits(house: House, caller: Caller, tenant: Tenant, connection_id: UUID, change: LimitsChange) -> None:

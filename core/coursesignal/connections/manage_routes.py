@@ -14,7 +14,7 @@ from coursesignal.auth.callers import Caller
 from coursesignal.connections import manage, status
 from coursesignal.connections.given import provide_house
 from coursesignal.connections.house import House
-from coursesignal.connections.schemas import ConnectionDetail, ConnectionLine, LimitsChange, NewAddress
+from coursesignal.connections.schemas import ConnectionDetail, ConnectionLine, LimitsChange, NewAddress, WebhookCheck
 from coursesignal.plugin import Tenant
 
 READ, CHANGE = "connections:read", "connections:write"
@@ -77,10 +77,24 @@ async def renew_address(
     return await status.detail(house, tenant, connection_id)
 
 
+@post(
+    "/{connection_id:uuid}/check-webhooks",
+    status_code=200,
+    summary="Whether webhooks that were set up by hand come",
+    operation_id="checkWebhooks",
+    opt=tenant_access("member", scope=CHANGE),
+)
+async def check_webhooks(
+    connection_id: FromPath[UUID], tenant: NamedDependency[Tenant], house: NamedDependency[House]
+) -> WebhookCheck:
+    """Asks the platform too, where it tells."""
+    return await manage.check_webhooks(house, tenant, connection_id)
+
+
 MANAGE_ROUTES = [
     Router(
         path="/api/connections",
-        route_handlers=[list_connections, get_connection, change_connection, renew_address],
+        route_handlers=[list_connections, get_connection, change_connection, renew_address, check_webhooks],
         tags=["connections"],
         dependencies={"house": Provide(provide_house, sync_to_thread=False)},
     )

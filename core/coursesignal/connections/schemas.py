@@ -178,6 +178,14 @@ class LimitsChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel", fo
     rescan_days: Annotated[int, Meta(ge=1, le=365)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class WebhookCheck(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How webhooks that were set up by hand stand: ``arrived_at`` is when the last one came, ``lacks`` what is still to do."""
+
+    is_set_up: bool
+    arrived_at: datetime | None
+    lacks: str
+
+
 class NewAddress(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """How long the old webhook address goes on working."""
 

@@ -22,7 +22,7 @@ from coursesignal.connections.schemas import ConnectionLine, SyncStatus
 from coursesignal.connections.states import LIVE
 from coursesignal.connections.status import connection_status, detail, listing, sync_status
 from coursesignal.currency import decimal_amount
-from coursesignal.errors import NotFound, Refused
+from coursesignal.errors import Conflict, NotFound, Refused
 from coursesignal.plugin import Connector, ConsentConnector, Tenant
 from coursesignal.plugins.context import house_of
 from coursesignal.plugins.fields import entered, form_fields
@@ -94,6 +94,11 @@ async def _carry_out(
         case "sync":
             async with house.db.tenant(tenant.id) as conn:
                 await runs.start(conn, tenant.id, (await records.current(conn, tenant.id, connector.slug, which)).id)
+        case "check":
+            async with house.db.tenant(tenant.id) as conn:
+                row = await records.current(conn, tenant.id, connector.slug, which)
+            if lacks := (await manage.check_webhooks(house, tenant, row.id)).lacks:
+                raise Conflict(lacks)
         case "limits":
             async with house.db.tenant(tenant.id) as conn:
                 row = await records.current(conn, tenant.id, connector.slug, which)

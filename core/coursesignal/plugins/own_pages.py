@@ -19,6 +19,7 @@ Asked = Request[Any, Any, Any]
 DONE = {
     "connect": "Connected. Its purchases are coming in now; reload this page to see how far it is.",
     "sync": "Started. Reload this page to see how far it is.",
+    "check": "Webhooks come: the address is entered where it should be.",
     "limits": "Saved.",
     "disconnect": "Disconnected. What came in so far stays.",
     "switch": "Saved.",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import msgspec
+
 from coursesignal.testing.platforms.books import Buyer, FakeSale, Product
 from coursesignal.testing.platforms.server import Call, FakePlatform, Quirks, Reply, Route, moment, number
 
@@ -32,10 +34,17 @@ class TeachableQuirks(Quirks):
     tells_sale: bool = True
     """``Transaction.created`` names its sale's id."""
     hook_event_ids: bool = True
-    pushes: tuple[str, ...] = ("Sale.created", "Transaction.created", "Transaction.refunded")
+    pushes: tuple[str, ...] = (
+        "Sale.created",
+        "Sale.subscription_canceled",
+        "Transaction.created",
+        "Transaction.refunded",
+    )
     string_ids: bool = False
     """Ids as strings; the documentation has integers."""
     max_per: int = 100
+    most_listed: int | None = None
+    """Pages past this many rows are empty, as is said of 10,000."""
     calls_left: int | None = None
     """Answer 429 once this many calls were made."""
 
@@ -49,6 +58,8 @@ class FakeTeachable(FakePlatform):
         self.api_key = api_key
         self.quirks = quirks or TeachableQuirks()
         self.transactions: dict[int, Row] = {}
+        self.lost: list[Row] = []
+        """Deliveries that were answered with an error, as ``/webhooks/{id}/events`` lists them."""
         self._refunded: dict[int, int] = {}
         self._next = {"transaction": 71000, "sale": 60000, "event": 345_677}
         super().__init__(port=port)
@@ -62,6 +73,7 @@ class FakeTeachable(FakePlatform):
             ("GET", r"/v1/pricing_plans", lambda call: self._list(call, "pricing_plans", self._plans())),
             ("GET", r"/v1/pricing_plans/(\d+)", lambda call, key: self._one(self._plans(), key, "pricing_plan")),
             ("GET", r"/v1/webhooks", lambda call: self._list(call, "webhooks", self._webhooks())),
+            ("GET", r"/v1/webhooks/(\d+)/events", self._list_deliveries),
         ]
 
     def error(self, status: int, message: str) -> Reply:
@@ -83,7 +95,7 @@ class FakeTeachable(FakePlatform):
     def _list(self, call: Call, name: str, rows: Sequence[Row]) -> Reply:
         per = min(number(call.query.get("per"), 20), self.quirks.max_per)
         page = 1 if self.quirks.loops else number(call.query.get("page"), 1)
-        shown = rows[(page - 1) * per : page * per]
+        shown = rows[: self.quirks.most_listed][(page - 1) * per : page * per]
         first = (page - 1) * per + 1
         pages = 1_000 if self.quirks.loops else max(1, -(-len(rows) // per))
         meta = {"total": len(rows), "page": page, "from": first, "to": first + len(shown) - 1, "per_page": per,
@@ -105,6 +117,18 @@ class FakeTeachable(FakePlatform):
     def _shown(self, value: Any) -> Any:
         """``value`` with its ids as this school tells them."""
         return _with_string_ids(value) if self.quirks.string_ids else value
+
+    def _list_deliveries(self, call: Call, key: str) -> Reply:
+        (webhook,) = [one for one in self._webhooks() if one["id"] == int(key)] or [{}]
+        least, after = number(call.query.get("response_http_status_gte"), 0), call.query.get("created_after", "")
+        rows = [
+            {name: value for name, value in row.items() if name != "event"} | {"webhook_id": int(key)}
+            for row in self.lost
+            if row["event"] == webhook.get("event_trigger")
+            and row["response_http_status"] >= least
+            and row["created_at"] > after
+        ]
+        return self._list(call, "events", rows)
 
     def _list_transactions(self, call: Call) -> Reply:
         query = call.query
@@ -196,6 +220,22 @@ class FakeTeachable(FakePlatform):
             "author_fees": 0, "coupon_id": None, "refunded_at": None, "amount_refunded": 0,
         }  # fmt: skip
         self._emit("Transaction.created", sale.id, self._transaction_object(sale), sale.at)
+
+    def cancel(self, sale: FakeSale, *, at: datetime | None = None) -> None:
+        """A subscription ends; what was paid stays paid."""
+        self._emit("Sale.subscription_canceled", sale.purchase_id, self._sale_object(sale), moment(at))
+
+    def lose_webhooks(self, status: int = 500) -> None:
+        """What is pending was answered so every time, and is not sent again."""
+        waiting, self.pending = self.pending, []
+        for delivery in waiting:
+            told = msgspec.json.decode(delivery.body)
+            for one in told if isinstance(told, list) else [told]:
+                self.lost.append({
+                    "id": len(self.lost) + 1, "event": one["type"], "workflow_state": "failed", "attempt_count": 5,
+                    "created_at": _iso(datetime.fromisoformat(one["created"])), "object_type": one["type"].partition(".")[0],
+                    "object_id": one["id"], "response_http_status": status,
+                })  # fmt: skip
 
     # -- pushing -------------------------------------------------------------------------------------------------------
 
