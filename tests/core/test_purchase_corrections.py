@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from coursesignal.testing.fixtures import ActingTenant, TenantMaker
+from coursesignal.testing.fixtures import TenantMaker
 from coursesignal.testing.shop import Shop
 
 Run = Callable[[], Awaitable[None]]
@@ -39,8 +39,10 @@ async def correct(shop: Shop, purchase_id: str, body: Any, status: int = 200) ->
     return found
 
 
-async def actions(tenant: ActingTenant, http: httpx.AsyncClient) -> list[str]:
-    return [one["action"] for one in (await http.get("/api/audit", headers=tenant.headers)).json()["items"]]
+async def actions(shop: Shop) -> list[str]:
+    """What the audit log says, the newest first."""
+    items = (await shop.client.get("/api/audit", headers=shop.tenant.headers)).json()["items"]
+    return [one["action"] for one in items]
 
 
 async def test_an_address_put_right_credits_the_right_journey(shop: Shop) -> None:
@@ -89,8 +91,10 @@ async def test_an_address_whose_data_was_erased_is_not_brought_back(shop: Shop) 
 
 
 async def test_somebody_who_identifies_after_the_purchase_is_credited(shop: Shop) -> None:
+    assert await actions(shop) == [], "who came before they bought is nothing to note"
     await shop.visit("podcast", 1, "anm@example.com")
     assert await shop.sources() == {"youtube": 0, "podcast": 10_000, "": 0}
+    assert await actions(shop) == ["people.identified_late"]
 
 
 async def test_a_second_device_shares_the_credit(shop: Shop) -> None:
@@ -98,3 +102,10 @@ async def test_a_second_device_shares_the_credit(shop: Shop) -> None:
     await correct(shop, purchase["id"], {"email": "ann@example.com"})
     await shop.visit("podcast", 1, "ann@example.com")
     assert await shop.sources() == {"youtube": 5_000, "podcast": 5_000, "": 0}
+    assert await actions(shop) == ["people.identified_late", "purchase.email_corrected"]
+
+
+async def test_a_gift_credits_the_journey_of_who_paid(shop: Shop) -> None:
+    await shop.visit("podcast", 1, "recipient@example.com")
+    await shop.sell(2, 4, "ann@example.com", gift_to="recipient@example.com")
+    assert await shop.sources() == {"youtube": 10_000, "podcast": 0, "": 10_000}

@@ -14,7 +14,7 @@ The rules, which give the same people in whatever order things become known:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -26,7 +26,7 @@ from coursesignal.db.ids import uuid7
 from coursesignal.db.locks import lock_ledger
 from coursesignal.events import PeopleMerged, VisitorIdentified
 from coursesignal.identity import aliases, apart, store, tombstones
-from coursesignal.identity.browsers import CARRIED, SECOND_HAND, ids_of_browsers
+from coursesignal.identity.browsers import CARRIED, CHECKOUT, SECOND_HAND, ids_of_browsers
 from coursesignal.identity.emails import email_key
 from coursesignal.identity.sightings import Identified, Sighting, people_in
 from coursesignal.jobs.outbox import enqueue, publish, publish_all
@@ -42,6 +42,9 @@ __all__ = [
     "join_browser",
     "person_for_contact",
 ]
+
+
+_BUYERS = "select distinct person_id from purchases where tenant_id = $1 and person_id = any($2)"
 
 
 async def person_for_contact(
@@ -179,7 +182,25 @@ async def _announce_ties(conn: asyncpg.Connection, tenant_id: UUID, ties: Sequen
     ]
     await publish_all(conn, events)
     people = {tie.person_id for tie in ties} | {tie.was for tie in ties if tie.was is not None}
+    await _note_late(conn, tenant_id, [tie for tie in ties if tie.evidence != CHECKOUT], people)
     await credit_again(conn, tenant_id, sorted(people))
+
+
+async def _note_late(
+    conn: asyncpg.Connection, tenant_id: UUID, ties: Sequence[store.Tie], people: Collection[UUID]
+) -> None:
+    """Put on record which browsers became somebody's who had bought before: they change who is credited."""
+    rows = await conn.fetch(_BUYERS, tenant_id, list(people))
+    buyers = {row["person_id"] for row in rows}
+    noted = [
+        (
+            str(tie.person_id),
+            {"visitor": str(tie.visitor_id), "evidence": tie.evidence, "from": tie.was and str(tie.was)},
+        )
+        for tie in ties
+        if {tie.person_id, tie.was} & buyers
+    ]
+    await audit.record_all(conn, tenant_id, Caller(), "people.identified_late", noted)
 
 
 async def announce_merge(conn: asyncpg.Connection, tenant_id: UUID, loser: UUID, winner: UUID) -> None:

@@ -52,6 +52,7 @@ class Tie:
     person_id: UUID
     was: UUID | None
     seen_at: datetime
+    evidence: str = ""
 
 
 async def holders(
@@ -139,7 +140,7 @@ async def tie(conn: asyncpg.Connection, tenant_id: UUID, firsts: Sequence[tuple[
     taken = {UUID(row["value_key"]) for row in given}
     before = await people_of_visitors(conn, tenant_id, list(taken))
     ties = [
-        Tie(one.visitor_id, person_id, before.get(one.visitor_id), one.seen_at)
+        Tie(one.visitor_id, person_id, before.get(one.visitor_id), one.seen_at, one.evidence)
         for one, person_id in firsts
         if one.visitor_id in taken and before.get(one.visitor_id) != person_id
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -54,8 +54,21 @@ async def record(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down that ``caller`` did ``action`` (``member.invited``) to ``subject``; ``detail`` holds no secrets."""
-    values = (tenant_id, uuid7(), caller.user_id, caller.name, action, subject, dict(detail or {}))
-    await conn.execute(INSERT, *values)
+    await record_all(conn, tenant_id, caller, action, [(subject, detail or {})])
+
+
+async def record_all(
+    conn: asyncpg.Connection,
+    tenant_id: UUID,
+    caller: Caller,
+    action: str,
+    noted: Iterable[tuple[str, Mapping[str, Any]]],
+) -> None:
+    """The same of several subjects, each with its detail."""
+    await conn.executemany(
+        INSERT,
+        [(tenant_id, uuid7(), caller.user_id, caller.name, action, subject, dict(detail)) for subject, detail in noted],
+    )
 
 
 async def page(conn: asyncpg.Connection, tenant_id: UUID, cursor: str, limit: int) -> AuditPage:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from coursesignal.connections.intake import apply
-from coursesignal.plugin import Charge, Contact
+from coursesignal.plugin import Charge, Contact, PurchaseFacts
 
 if TYPE_CHECKING:
     import httpx
@@ -54,15 +54,20 @@ class Shop:
         assert answer.status_code == 202, answer.text
         await self.run_jobs()
 
-    async def sell(self, number: int, day: int, email: str | None, contact: str | None = None) -> None:
+    async def sell(
+        self, number: int, day: int, email: str | None, contact: str | None = None, *, gift_to: str | None = None
+    ) -> None:
         charge = Charge(
             external_id=f"t{number}", kind="sale", amount_minor=10_000, currency="USD",
             occurred_at=START + timedelta(days=day), purchase_keys=(f"sale:{number}",),
             contact=Contact(email=email, external_id=contact),
         )  # fmt: skip
+        given = [
+            PurchaseFacts(purchase_keys=charge.purchase_keys, occurred_at=charge.occurred_at, gift_recipient=gift_to)
+        ][: bool(gift_to)]
         async with self.tenant.transaction() as conn:
             models = self.tenant.runtime.registry.models
-            await apply(conn, self.tenant.id, self.connection, "teachable", [charge], models)
+            await apply(conn, self.tenant.id, self.connection, "teachable", [charge, *given], models)
         await self.run_jobs()
 
     async def call(self, method: str, path: str, **body: Any) -> httpx.Response:
