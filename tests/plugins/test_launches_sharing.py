@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from coursesignal.plugins.lifecycle import purge
 from coursesignal.testing.fixtures import ActingTenant, TenantMaker
 from coursesignal.testing.history import History
 
@@ -165,6 +166,31 @@ async def test_recent_launches_are_those_that_a_tenant_shares_and_agreed_to_show
     await share(client, tenant, launch, password="open sesame")
     await run_jobs()
     assert await recent(client, tenant) == [], "what has a password is not for everybody"
+
+
+async def test_a_purged_tenant_leaves_no_row_of_launches_links_or_notices(
+    client: httpx.AsyncClient, shop: tuple[ActingTenant, str], run_jobs: Jobs
+) -> None:
+    tenant, launch = shop
+    await agree(client, tenant, run_jobs, recentLaunches="named", publicStats=True)
+    link = await share(client, tenant, launch)
+    await client.get(link["shareUrl"])
+    async with tenant.transaction() as conn:
+        sale = await conn.fetchval("select id from purchases where tenant_id = $1 limit 1", tenant.id)
+    pinned = await client.put(f"/api/launches/purchases/{sale}/pin", json={"launchId": launch}, headers=tenant.headers)
+    assert pinned.status_code == 200
+    await run_jobs()
+    tables = ("launches_launches", "launches_pins", "share_links", "share_views", "notices")
+    assert all([await rows(tenant, table) for table in tables])
+    async with tenant.transaction() as conn:
+        await purge(conn, tenant.id, tenant.runtime.registry.by_slug["launches"])
+    await run_jobs()
+    assert {table: await rows(tenant, table) for table in tables} == dict.fromkeys(tables, 0)
+
+
+async def rows(tenant: ActingTenant, table: str) -> int:
+    async with tenant.transaction() as conn:
+        return int(await conn.fetchval(f"select count(*) from {table} where tenant_id = $1", tenant.id))
 
 
 async def test_public_totals_are_of_ten_who_agreed_or_of_one_who_is_asked_for(
